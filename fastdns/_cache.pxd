@@ -1,0 +1,65 @@
+"""Answers of upstreams: a success and a denial side, bounded in entries and in octets, with TTL countdown, prefetch, stale."""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+
+from fastdns._message cimport Reply
+
+cpdef enum Lookup:
+    CACHE_MISS = 0
+    CACHE_FRESH = 1
+    CACHE_PREFETCH = 2      # fresh, and due to be asked again in the background (the entry is marked, so told once)
+    CACHE_STALE = 3         # past its TTL, inside serve_stale
+
+cpdef enum Side:
+    SUCCESS = 0
+    DENIAL = 1
+
+cdef struct Limits:         # of one side
+    uint32_t capacity       # entries
+    uint32_t max_ttl        # seconds
+    uint32_t min_ttl
+
+cdef struct CacheOptions:
+    Limits sides[2]
+    size_t max_octets       # both sides together
+    uint32_t servfail_ttl   # seconds; 0: failures are not kept
+    uint32_t stale_for      # seconds after the TTL; 0: nothing stale is kept
+    uint32_t prefetch_amount    # hits within prefetch_window that make a name popular; 0: no prefetch
+    uint32_t prefetch_window    # seconds
+    uint32_t prefetch_percent   # of the TTL left
+    bint keep_ttl           # answer with the TTL as it came, not counted down
+
+cdef struct Key:            # what tells two answers apart
+    const uint8_t* name_key
+    uint16_t name_len
+    uint16_t qtype
+    uint16_t qclass
+    bint wants_dnssec
+    bint checking_disabled
+
+cdef struct Entry           # layout is _cache's own
+
+cdef struct Found:
+    Entry* entry            # good until the next store_reply or forget_all
+    const uint8_t* stored
+    const Reply* reply
+    const uint16_t* ttl_at
+    Side side
+    uint32_t ttl            # seconds left; 0 when stale
+    uint32_t age            # seconds since it was stored
+    bint is_first_ttl       # ttl is to be written into every record (not with keep_ttl)
+
+cdef struct CacheStats:
+    uint64_t entries[2]
+    uint64_t evictions[2]
+    uint64_t octets
+
+cdef class Cache:
+    cdef void* table        # owned; freed in __dealloc__
+    cdef CacheOptions options
+    cdef CacheStats stats
+
+    cdef Lookup find_reply(self, const Key* key, uint32_t now, Found* found) noexcept nogil
+    cdef bint store_reply(self, const Key* key, const uint8_t* stored, const Reply* reply, const uint16_t* ttl_at,
+                          uint32_t now) noexcept nogil
+    cdef uint32_t clamp_ttl(self, const Reply* reply) noexcept nogil

@@ -1,0 +1,301 @@
+"""The configuration as every process sees it: immutable, checked, with every default filled in.
+
+Front ends make it (corefile, and the command lines of the programs that fastdns replaces); the server reads it. Durations
+are seconds, sizes octets, names canonical text: lower case, with the final dot. An option's name is the Corefile's word.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Errors:
+    """plugin errors: what failed, in the log."""
+
+    stacktrace: bool = False
+    consolidate: tuple[Consolidate, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Consolidate:
+    """Messages that match `pattern` (a regular expression) become one line per `period`."""
+
+    period: float
+    pattern: str
+    level: str = "error"
+    show_first: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LogRule:
+    """plugin log: queries below `name` are logged in `format` when their answer's class is in `classes`."""
+
+    name: str = "."
+    format: str = "{common}"
+    classes: frozenset[str] = frozenset({"all"})
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Log:
+    rules: tuple[LogRule, ...] = (LogRule(),)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Health:
+    address: str = ""
+    port: int = 8080
+    lameduck: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Ready:
+    address: str = ""
+    port: int = 8181
+    monitor: str = "until-ready"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Prometheus:
+    address: str = "localhost"
+    port: int = 9153
+    runtime_metrics: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reload:
+    interval: float = 30.0
+    jitter: float = 15.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Loop:
+    pass
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Whoami:
+    pass
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Debug:
+    pass
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Cancel:
+    timeout: float = 5.001
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Bufsize:
+    size: int = 1232
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Bind:
+    """Addresses that the block's listeners use, interfaces already resolved, `except` already taken out."""
+
+    addresses: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Loadbalance:
+    policy: str = "round_robin"
+    prefer: tuple[str, ...] = ()
+    weight_file: str = ""
+    reload: float = 30.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Fallthrough:
+    """Where a plugin hands a name that it doesn't have to the next one. No zones: nowhere; `.`: everywhere."""
+
+    zones: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CacheSide:
+    """One side of the cache: `capacity` entries, TTLs held between `min_ttl` and `max_ttl`."""
+
+    capacity: int
+    max_ttl: int
+    min_ttl: int = 5
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Prefetch:
+    amount: int
+    duration: float = 60.0
+    percentage: int = 10
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ServeStale:
+    duration: float = 3600.0
+    refresh: str = "immediate"
+    verify_timeout: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Cache:
+    zones: tuple[str, ...]
+    success: CacheSide = CacheSide(capacity=9984, max_ttl=3600)
+    denial: CacheSide = CacheSide(capacity=9984, max_ttl=1800)
+    prefetch: Prefetch | None = None
+    serve_stale: ServeStale | None = None
+    servfail: float = 5.0
+    disable_success: tuple[str, ...] = ()
+    disable_denial: tuple[str, ...] = ()
+    keepttl: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Hosts:
+    """plugin hosts: `inline` are the lines written in the block, as they stand."""
+
+    path: str
+    zones: tuple[str, ...]
+    inline: tuple[str, ...] = ()
+    ttl: int = 3600
+    reverse: bool = True
+    reload: float = 5.0
+    fallthrough: Fallthrough = Fallthrough()
+    fallthrough_unsupported: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Kubernetes:
+    """plugin kubernetes: where the cluster is, what of it is served, and how."""
+
+    zones: tuple[str, ...]
+    endpoint: str = ""
+    tls: tuple[str, ...] = ()
+    kubeconfig: str = ""
+    context: str = ""
+    manifests: tuple[str, ...] = ()
+    namespaces: tuple[str, ...] = ()
+    namespace_labels: str = ""
+    labels: str = ""
+    pods: str = "disabled"
+    endpoint_pod_names: bool = False
+    ttl: int = 5
+    noendpoints: bool = False
+    fallthrough: Fallthrough = Fallthrough()
+    ignore_empty_service: bool = False
+    startup_timeout: float = 5.0
+    apiserver_qps: float = 0.0
+    apiserver_burst: int = 0
+    apiserver_max_inflight: int = 0
+
+
+class Protocol(enum.StrEnum):
+    """How an upstream is asked."""
+
+    DNS = "dns"
+    TLS = "tls"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Upstream:
+    """`address` is an IP address; `server_name` the TLS name of `tls://IP%NAME`, empty for the block's."""
+
+    address: str
+    port: int
+    protocol: Protocol = Protocol.DNS
+    server_name: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Tls:
+    certificate: str = ""
+    key: str = ""
+    ca: str = ""
+    server_name: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class HealthCheck:
+    interval: float = 0.5
+    recursion_desired: bool = True
+    domain: str = "."
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Forward:
+    zone: str
+    upstreams: tuple[Upstream, ...]
+    excluded: tuple[str, ...] = ()
+    force_tcp: bool = False
+    prefer_udp: bool = False
+    expire: float = 10.0
+    max_idle_conns: int = 0
+    read_timeout: float = 2.0
+    max_age: float = 0.0
+    max_fails: int = 2
+    max_connect_attempts: int = 0
+    tls: Tls | None = None
+    policy: str = "random"
+    health_check: HealthCheck = HealthCheck()
+    max_concurrent: int = 0
+    next: tuple[int, ...] = ()
+    next_on_nodata: bool = False
+    failover: tuple[int, ...] = ()
+    failfast_all_unhealthy_upstreams: bool = False
+    source_address: str = ""
+
+
+Plugin = (
+    Errors
+    | Log
+    | Health
+    | Ready
+    | Prometheus
+    | Reload
+    | Loop
+    | Whoami
+    | Debug
+    | Cancel
+    | Bufsize
+    | Bind
+    | Loadbalance
+    | Cache
+    | Hosts
+    | Kubernetes
+    | Forward
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Listener:
+    """Where queries come in; `address` is an IP address, empty for every address of the machine."""
+
+    address: str
+    port: int
+    scheme: str = "dns"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ServerBlock:
+    """One zone on its listeners, and what answers for it, in the fixed order of plugins.
+
+    A Corefile block with several keys becomes one of these for each key. `plugins` holds one entry for each time that a
+    plugin that may stand more than once (forward) is named.
+    """
+
+    zone: str
+    listeners: tuple[Listener, ...]
+    plugins: tuple[Plugin, ...]
+    file: str
+    line: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Config:
+    """All that is served. `digest` is the SHA-512 of the text it came from, imports included."""
+
+    blocks: tuple[ServerBlock, ...]
+    digest: str
+    files: tuple[str, ...] = ()

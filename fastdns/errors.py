@@ -1,0 +1,44 @@
+"""Every exception that a user or another package can see."""
+
+
+class FastdnsError(Exception):
+    """The root: a message made for an operator to read."""
+
+
+class ConfigError(FastdnsError):
+    """A configuration that can't be served: `FILE:LINE - Error during parsing: WHAT`, as CoreDNS says it."""
+
+    def __init__(self, file: str, line: int, message: str) -> None:
+        super().__init__(f"{file}:{line} - Error during parsing: {message}")
+        self.file = file
+        self.line = line
+        self.message = message
+
+
+class ManifestError(FastdnsError):
+    """A manifest or an object that makes no sense: names the file or the object, and the field."""
+
+
+class ApiError(FastdnsError):
+    """The API server refused a request or could not be reached: `status` is the HTTP status, 0 without one."""
+
+    def __init__(self, message: str, status: int = 0, reason: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.reason = reason
+
+
+class FrameError(FastdnsError):
+    """Octets between two of our processes that are no frame: a bug, or a peer that died half-way."""
+
+
+class TableError(FastdnsError):
+    """A delta that the name table refuses: says the operation and its offset."""
+
+
+class ListenError(FastdnsError):
+    """An address that can't be listened on: names it, and why."""
+
+
+class UpstreamError(FastdnsError):
+    """An upstream that gave no usable answer: names it, and why."""

@@ -1,0 +1,1 @@
+"""The cluster: its API, its objects, and the names that they make."""

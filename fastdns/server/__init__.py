@@ -1,0 +1,1 @@
+"""The processes: supervisor, control, workers, and what passes between them."""

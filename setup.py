@@ -1,0 +1,55 @@
+"""Builds the compiled modules; everything else about the package stands in pyproject.toml.
+
+FASTDNS_SANITIZE=1   AddressSanitizer and UndefinedBehaviorSanitizer, for the fuzz targets
+FASTDNS_ANNOTATE=1   Cython's annotation pages too, for the hot-path test
+FASTDNS_CYTHON_DIR   where generated C goes (default build/cython)
+FASTDNS_WERROR=1     compiler warnings are errors
+"""
+
+import os
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+MODULES = [
+    "_packet",
+]
+DIRECTIVES = {
+    "language_level": 3,
+    "boundscheck": True,
+    "wraparound": False,
+    "cdivision": True,
+    "initializedcheck": False,
+    "auto_pickle": False,
+}
+WARNINGS = ["-Wall", "-Wextra", "-Wsign-compare", "-Wno-unused-parameter"]
+
+
+def compile_flags() -> list[str]:
+    if os.environ.get("FASTDNS_SANITIZE"):
+        return [*WARNINGS, "-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined"]
+    werror = ["-Werror"] if os.environ.get("FASTDNS_WERROR") else []
+    return [*WARNINGS, *werror, "-O3", "-g1"]
+
+
+def link_flags() -> list[str]:
+    return ["-fsanitize=address,undefined"] if os.environ.get("FASTDNS_SANITIZE") else []
+
+
+setup(
+    ext_modules=cythonize(
+        [
+            Extension(
+                f"fastdns.{name}",
+                [f"src/{name}.pyx"],
+                extra_compile_args=compile_flags(),
+                extra_link_args=link_flags(),
+            )
+            for name in MODULES
+        ],
+        build_dir=os.environ.get("FASTDNS_CYTHON_DIR", "build/cython"),
+        annotate=bool(os.environ.get("FASTDNS_ANNOTATE")),
+        compiler_directives=DIRECTIVES,
+        nthreads=0,
+    ),
+)
