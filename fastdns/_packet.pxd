@@ -12,6 +12,7 @@ cpdef enum Wire:
     UDP_OURS = 1232         # what we take and send over UDP unless configured otherwise (RFC 9715)
     MESSAGE_MAX = 65535
     OWNER_IS_QNAME = 0xC00C  # compression pointer to the question's name
+    EDE_NONE = 0xFFFF       # no extended error; 0 is RFC 8914's "other"
 
 cpdef enum Flag:            # second 16 bits of the header
     QR = 0x8000
