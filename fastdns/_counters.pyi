@@ -1,15 +1,102 @@
-"""Metric slots in memory shared between processes: unsigned 64 bit, one writer each, read by the supervisor without a lock."""
+"""Metric slots in memory shared between processes: unsigned 64 bit, one writer each, read by the supervisor without a lock.
 
+Offsets within one kind of block; fastdns/_counters.pxd says what each holds.
+"""
+
+import enum
 from typing import final
 
 from typing_extensions import Buffer
+
+class Dimension(enum.IntEnum):
+    PROTOCOLS = 2
+    FAMILIES = 2
+    TYPES = 20
+    SIZE_BUCKETS = 15
+    DURATION_BUCKETS = 17
+    RCODES = 24
+
+class BlockSlot(enum.IntEnum):
+    BLOCK_REQUESTS = 0
+    BLOCK_DO_REQUESTS = 80
+    BLOCK_REQUEST_SIZE = 81
+    BLOCK_REQUEST_SIZE_SUM = 111
+    BLOCK_RESPONSE_SIZE = 113
+    BLOCK_RESPONSE_SIZE_SUM = 143
+    BLOCK_DURATION = 145
+    BLOCK_DURATION_SUM = 162
+    BLOCK_RESPONSES = 163
+    BLOCK_SLOTS = 187
+
+class CacheSlot(enum.IntEnum):
+    CACHE_HITS = 0
+    CACHE_MISSES = 2
+    CACHE_REQUESTS = 3
+    CACHE_PREFETCHES = 4
+    CACHE_SERVED_STALE = 5
+    CACHE_ENTRIES = 6
+    CACHE_EVICTIONS = 8
+    CACHE_DROPS = 10
+    CACHE_OCTETS = 11
+    CACHE_SLOTS = 12
+
+class GroupSlot(enum.IntEnum):
+    GROUP_MAX_CONCURRENT_REJECTS = 0
+    GROUP_HEALTHCHECK_BROKEN = 1
+    GROUP_MISMATCHED_REPLIES = 2
+    GROUP_COALESCED = 3
+    GROUP_SLOTS = 4
+
+class UpstreamSlot(enum.IntEnum):
+    UPSTREAM_DURATION = 0
+    UPSTREAM_DURATION_SUM = 17
+    UPSTREAM_RESPONSES = 18
+    UPSTREAM_HEALTHCHECK_FAILURES = 42
+    UPSTREAM_CONN_CACHE_HITS = 43
+    UPSTREAM_CONN_CACHE_MISSES = 45
+    UPSTREAM_SLOTS = 47
+
+class WorkerSlot(enum.IntEnum):
+    WORKER_HEARTBEAT = 0
+    WORKER_STATE = 1
+    WORKER_PANICS = 2
+    WORKER_SLOW_QUERIES = 3
+    WORKER_LOG_DROPPED = 4
+    WORKER_TCP_CONNECTIONS = 5
+    WORKER_TCP_ACCEPTED = 6
+    WORKER_TCP_EVICTED = 7
+    WORKER_TCP_TIMEOUTS = 8
+    WORKER_ACCEPT_FAILURES = 9
+    WORKER_UDP_FAILURES = 10
+    WORKER_HOSTS_ENTRIES = 11
+    WORKER_HOSTS_RELOADED = 12
+    WORKER_TABLES_SYNCED = 13
+    WORKER_DELTAS = 14
+    WORKER_UNDECIDED = 32
+    WORKER_SLOTS = 219
+
+class WorkerState(enum.IntEnum):
+    WORKER_STARTING = 0
+    WORKER_SERVING = 1
+    WORKER_DRAINING = 2
+    WORKER_DONE = 3
 
 @final
 class Counters:
     """The slots of one worker over a writable shared buffer (8 octets a slot)."""
 
     def __init__(self, memory: Buffer) -> None: ...
-    def add(self, slot: int, amount: int = 1) -> None: ...
+    def __len__(self) -> int: ...
+    def add(self, slot: int, amount: int = 1) -> None:
+        """Add `amount` to a slot, modulo 2 to the power of 64. Raises IndexError outside of the buffer."""
     def set(self, slot: int, value: int) -> None: ...
     def get(self, slot: int) -> int: ...
-    def __len__(self) -> int: ...
+
+def find_type_slot(qtype: int) -> int:
+    """The place of a type in BLOCK_REQUESTS's [type]."""
+
+def find_size_bucket(octets: int) -> int:
+    """The place of a size in BLOCK_REQUEST_SIZE's [bucket]."""
+
+def find_duration_bucket(nanoseconds: int) -> int:
+    """The place of a duration in BLOCK_DURATION's [bucket]."""
