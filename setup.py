@@ -14,6 +14,8 @@ from setuptools import Extension, setup
 MODULES = [
     "_counters",
     "_packet",
+    "_service",
+    "_trie",
 ]
 DIRECTIVES = {
     "language_level": 3,

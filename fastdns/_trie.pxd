@@ -14,7 +14,7 @@ A delta is a run of operations. Integers in network order, names canonical (lowe
                  2 SOA_APEX_ONLY   SOA below the apex is NODATA without looking the name up
                  4 NO_SOA          negative answers carry no SOA (hosts)
                  8 MISS_SERVFAIL   a name that isn't there is SERVFAIL (hosts)
-                16 NO_NODATA_PASS  NODATA goes to the next plugin too (unused by CoreDNS's dialects)
+                16 WILDCARD_ONE_LABEL  a `*` stands for one label only (hosts)
     positive, nodata, nxdomain     header flags (AA, RA) of each outcome
     soa          a record data in ZONED form without its serial: prefix of mname, prefix of rname (labels without root,
                  each preceded by u8 size; the zone's name follows each), then u32 refresh, retry, expire, minimum
@@ -40,3 +40,107 @@ A delta is a run of operations. Integers in network order, names canonical (lowe
     address      u8 family (4, 6)  4 or 16 octets  u8 size label    the endpoint's name as it stands; empty with family 4: the
                                              address with dashes; always empty in the Service's own groups
 """
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+
+from fastdns._packet cimport Query
+
+cpdef enum Operation:
+    PUT = 1
+    REMOVE = 2
+    ZONE = 3
+    SERIAL = 4
+    SYNCED = 5
+    PRIMARY = 6
+
+cpdef enum ZoneFlag:
+    ENT_NODATA = 1
+    SOA_APEX_ONLY = 2
+    NO_SOA = 4
+    MISS_SERVFAIL = 8
+    WILDCARD_ONE_LABEL = 16
+
+cpdef enum DataFlag:
+    TXT_NXDOMAIN = 1
+    ONLY_THESE = 2
+    POD_ADDRESSES = 4
+
+cpdef enum Form:
+    FIXED = 0
+    WHOLE = 1
+    ZONED = 2
+    PRIMARY_ZONED = 3
+    SERVICE = 4
+
+cdef struct RecordSet:
+    uint32_t at             # of its octets, behind the NameData
+    uint32_t size           # octets
+    uint32_t ttl            # seconds
+    uint16_t rtype
+    uint16_t count          # records; 0 for SERVICE
+    uint8_t form            # FIXED: whole records on the wire, owner OWNER_IS_QNAME, all of one size
+
+cdef struct NameData:
+    # What a name holds: one block of memory, this header, then the sets, then their octets.
+    uint32_t size           # octets of all sets
+    uint8_t flags
+    uint8_t set_count
+
+cdef struct Child:
+    Node* node              # owned; NULL: free
+    uint32_t hash
+
+cdef struct Node:
+    NameData* data          # owned; NULL: the name holds nothing
+    Child* children         # owned, child_capacity entries, open addressing
+    uint32_t child_count
+    uint32_t child_capacity     # a power of two, or 0
+    uint16_t zone           # index + 1 in the table's zones; 0: not an apex
+    uint8_t label_len       # the label follows the struct
+
+cdef struct Zone:
+    uint8_t name[256]       # canonical
+    uint16_t name_len
+    uint16_t flags          # ZoneFlag
+    uint16_t positive       # header flags of each outcome
+    uint16_t nodata
+    uint16_t nxdomain
+    uint32_t soa_ttl        # seconds; also the minimum on its wire is in soa_tail
+    uint8_t mname[64]       # labels before the zone's name, mname_len octets
+    uint8_t mname_len
+    uint8_t rname[64]
+    uint8_t rname_len
+    uint8_t soa_tail[16]    # refresh, retry, expire, minimum on the wire
+
+cdef struct Table:
+    Node* root
+    Zone* zones             # owned, zone_count entries
+    uint16_t zone_count
+    bint is_synced
+    uint32_t serial
+    uint8_t primary[256]    # canonical zone that PRIMARY record data end in
+    uint16_t primary_len
+    uint32_t hash_seed
+    size_t names            # nodes with data
+    size_t nodes
+    size_t octets           # memory taken, without malloc's own
+
+cdef struct Match:
+    const Zone* zone        # deepest zone that the name is in; NULL: none, nothing else is set
+    const Node* node        # deepest node on the name's path
+    const Node* above       # its parent; NULL at the root
+    uint16_t zone_at        # offset of the zone's name in the question's name
+    uint8_t remaining       # labels of the name left of node's name
+
+cdef void find_name(const Table* table, const uint8_t* name_key, const uint8_t* label_at, uint8_t label_count,
+                    Match* match) noexcept nogil
+cdef const Node* find_child(const Table* table, const Node* node, const uint8_t* label) noexcept nogil
+cdef inline const RecordSet* sets_of(const NameData* data) noexcept nogil:
+    return <const RecordSet*>(data + 1)
+cdef inline const uint8_t* octets_of(const NameData* data, const RecordSet* records) noexcept nogil:
+    return <const uint8_t*>(sets_of(data) + data.set_count) + records.at
+
+cdef class NameTable:
+    cdef Table* live        # owned; what queries see
+    cdef Table* fresh       # owned; the snapshot being filled, or NULL
+    cdef Table* retired     # owned; the replaced table, freed in steps, or NULL

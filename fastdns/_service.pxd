@@ -1,0 +1,43 @@
+"""A Kubernetes Service in one block of octets: its addresses, ports and endpoints, and what A, AAAA and SRV find in it.
+
+The layout is the SERVICE form of a delta (drawn in fastdns/_trie.pxd). A block is checked once, by check_service, before it
+is kept; two bits of each address's family octet then tell whether the same name or the same address stood before it.
+"""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+
+from fastdns._packet cimport Query
+from fastdns._wire cimport Writer
+
+cpdef enum ServiceFlag:
+    HEADLESS = 1
+
+cdef enum:
+    FAMILY_MASK = 0x0F
+    NAME_SEEN = 0x80        # an address before it has the same endpoint name
+    ADDRESS_SEEN = 0x40     # an address before it is equal
+
+cdef struct Asked:
+    # The part of a question that stands left of a Service's name.
+    uint8_t labels          # 0: the Service itself; 1: an endpoint; 2: a port and a protocol
+    const uint8_t* first    # leftmost label, with its length octet, canonical
+    const uint8_t* second
+
+cdef struct Addresses:      # how many addresses of each family answer a question, equal ones counted once
+    uint32_t v4
+    uint32_t v6
+    uint32_t entries        # (address, port) pairs, equal ones counted: what SRV weights are shares of
+
+cdef struct Zonal:
+    # Where the zone of an answer is spelt: record data of the cluster ends in it.
+    const uint8_t* name     # as the question spells it, root included
+    uint16_t name_len
+
+cdef bint check_service(uint8_t* octets, size_t size) noexcept nogil
+cdef void count_addresses(const uint8_t* octets, size_t size, const Asked* asked, Addresses* found) noexcept nogil
+cdef void write_addresses(Writer* writer, const uint8_t* octets, size_t size, const Asked* asked, uint8_t family,
+                          uint32_t ttl) noexcept nogil
+cdef uint16_t write_services(Writer* writer, const uint8_t* octets, size_t size, const Asked* asked, uint32_t ttl,
+                             const Zonal* zone, uint16_t* service_at) noexcept nogil
+cdef uint16_t write_glue(Writer* writer, const uint8_t* octets, size_t size, const Asked* asked, uint32_t ttl,
+                         uint16_t service_at) noexcept nogil

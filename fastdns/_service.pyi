@@ -1,0 +1,6 @@
+"""A Kubernetes Service in one block of octets (layout: fastdns/_trie.pxd)."""
+
+import enum
+
+class ServiceFlag(enum.IntEnum):
+    HEADLESS = 1

@@ -1,0 +1,51 @@
+"""The name table: a trie over labels from the root down. The format of a delta is drawn in _trie.pxd."""
+
+import enum
+from typing import final
+
+from typing_extensions import Buffer
+
+class Operation(enum.IntEnum):
+    PUT = 1
+    REMOVE = 2
+    ZONE = 3
+    SERIAL = 4
+    SYNCED = 5
+    PRIMARY = 6
+
+class ZoneFlag(enum.IntEnum):
+    ENT_NODATA = 1
+    SOA_APEX_ONLY = 2
+    NO_SOA = 4
+    MISS_SERVFAIL = 8
+    WILDCARD_ONE_LABEL = 16
+
+class DataFlag(enum.IntEnum):
+    TXT_NXDOMAIN = 1
+    ONLY_THESE = 2
+    POD_ADDRESSES = 4
+
+class Form(enum.IntEnum):
+    FIXED = 0
+    WHOLE = 1
+    ZONED = 2
+    PRIMARY_ZONED = 3
+    SERVICE = 4
+
+@final
+class NameTable:
+    """One plugin's names: the live table, and beside it, while a snapshot comes in, the next one."""
+
+    def __init__(self) -> None: ...
+    def begin_snapshot(self) -> None:
+        """What apply() gets from now on fills a new table beside the live one."""
+    def end_snapshot(self) -> None:
+        """Swap the new table in. The replaced one is freed by reclaim(), in steps."""
+    def reclaim(self, budget: int) -> bool:
+        """Free up to `budget` names of a replaced table. True: there is more to free."""
+    def apply(self, delta: Buffer) -> None:
+        """Apply a delta. Raises TableError with the operation's offset; what stands before it has been applied."""
+    def stats(self) -> dict[str, int]:
+        """{names, nodes, octets, serial, synced} of the live table."""
+    def find(self, name: bytes) -> tuple[bytes, int, bool, list[int]] | None:
+        """Look a canonical wire name up: None outside every zone, else (zone, labels not found, holds data, set types)."""

@@ -1,0 +1,720 @@
+"""The name table: a trie over labels from the root down; every node's children in a small hash table.
+
+A look-up walks the question's labels from the right, one probe each, and so finds the zone, the name, or the deepest node on the
+way to it in one pass. Growing touches one node's children only: there is no pause that grows with the table.
+"""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.string cimport memcmp, memcpy, memset
+
+import os
+
+from fastdns.errors import TableError
+
+from fastdns._packet cimport AAAA, HEADER_SIZE, IN, NAME_MAX, OWNER_IS_QNAME, SRV, A, Query, lower_name
+from fastdns._service cimport HEADLESS, Addresses, Asked, check_service, count_addresses, write_addresses
+from fastdns._wire cimport (
+    Reader,
+    Writer,
+    read_octets,
+    read_u8,
+    read_u16,
+    read_u32,
+    reader_over,
+    write_octets,
+    write_u16,
+    write_u32,
+    writer_over,
+)
+
+cdef enum:
+    LABEL_MAX = 63
+    SETS_MAX = 16
+    LABELS_KEPT = 64        # octets of an SOA's name before its zone
+    RECORD_HEAD = 12        # owner pointer, type, class, TTL, data length
+
+cdef enum Status:
+    OK = 0
+    BROKEN = 1              # octets end early, or a field is out of range
+    NO_MEMORY = 2
+
+
+# --- hashing -----------------------------------------------------------------------------------------------------------------
+
+cdef inline uint32_t _hash_label(uint32_t seed, const uint8_t* label) noexcept nogil:
+    """Hash a label with its length octet: eight octets a step, seeded, so that nobody can choose colliding names."""
+    cdef size_t size = <size_t>label[0] + 1
+    cdef uint64_t value = seed ^ 0x9E3779B97F4A7C15u
+    cdef uint64_t word
+    while size >= 8:
+        memcpy(&word, label, 8)
+        value = (value ^ word) * 0xFF51AFD7ED558CCDu
+        value ^= value >> 32
+        label += 8
+        size -= 8
+    word = 0
+    while size:
+        size -= 1
+        word = (word << 8) | label[size]
+    value = (value ^ word) * 0xC4CEB9FE1A85EC53u
+    return <uint32_t>(value ^ (value >> 32))
+
+
+# --- nodes -------------------------------------------------------------------------------------------------------------------
+
+cdef inline uint8_t* _label_of(const Node* node) noexcept nogil:
+    """The node's label, with its length octet."""
+    return <uint8_t*>&node.label_len
+
+
+cdef const Node* _probe(const Node* node, const uint8_t* label, uint32_t hash) noexcept nogil:
+    cdef uint32_t mask = node.child_capacity - 1
+    cdef uint32_t slot = hash & mask
+    cdef uint32_t left = node.child_capacity
+    cdef const Child* child
+    while left:
+        left -= 1
+        child = &node.children[slot]
+        if child.node == NULL:
+            return NULL
+        if child.hash == hash and memcmp(_label_of(child.node), label, <size_t>label[0] + 1) == 0:
+            return child.node
+        slot = (slot + 1) & mask
+    return NULL
+
+
+cdef const Node* find_child(const Table* table, const Node* node, const uint8_t* label) noexcept nogil:
+    """The child with this canonical label (length octet first), or NULL."""
+    if node.child_count == 0:
+        return NULL
+    return _probe(node, label, _hash_label(table.hash_seed, label))
+
+
+cdef Node* _new_node(Table* table, const uint8_t* label) noexcept nogil:
+    cdef size_t size = sizeof(Node) + label[0]
+    cdef Node* node = <Node*>malloc(size)
+    if node == NULL:
+        return NULL
+    memset(node, 0, sizeof(Node))
+    memcpy(_label_of(node), label, <size_t>label[0] + 1)
+    table.nodes += 1
+    table.octets += size
+    return node
+
+
+cdef void _place(Child* children, uint32_t capacity, Node* node, uint32_t hash) noexcept nogil:
+    cdef uint32_t slot = hash & (capacity - 1)
+    while children[slot].node != NULL:
+        slot = (slot + 1) & (capacity - 1)
+    children[slot].node = node
+    children[slot].hash = hash
+
+
+cdef bint _resize(Table* table, Node* node, uint32_t capacity) noexcept nogil:
+    """Give a node's children another capacity. False: out of memory, and nothing changed."""
+    cdef Child* children = <Child*>calloc(capacity, sizeof(Child))
+    cdef uint32_t slot
+    if children == NULL:
+        return False
+    for slot in range(node.child_capacity):
+        if node.children[slot].node != NULL:
+            _place(children, capacity, node.children[slot].node, node.children[slot].hash)
+    free(node.children)
+    table.octets += (<size_t>capacity - node.child_capacity) * sizeof(Child)
+    node.children = children
+    node.child_capacity = capacity
+    return True
+
+
+cdef Node* _add_child(Table* table, Node* node, const uint8_t* label) noexcept nogil:
+    """The child with this label, made if it isn't there. NULL: out of memory."""
+    cdef uint32_t hash = _hash_label(table.hash_seed, label)
+    cdef Node* child
+    if node.child_count:
+        child = <Node*>_probe(node, label, hash)
+        if child != NULL:
+            return child
+    # Full up to 3/4, but for the smallest: most nodes have one child or two.
+    if node.child_count >= node.child_capacity - (node.child_capacity >> 2):
+        if not _resize(table, node, node.child_capacity * 2 if node.child_capacity else 1):
+            return NULL
+    child = _new_node(table, label)
+    if child != NULL:
+        _place(node.children, node.child_capacity, child, hash)
+        node.child_count += 1
+    return child
+
+
+cdef void _remove_child(Table* table, Node* node, Node* child) noexcept nogil:
+    """Free a child without children of its own, and close the gap in the probe sequence."""
+    cdef uint32_t mask = node.child_capacity - 1
+    cdef uint32_t hole = _hash_label(table.hash_seed, _label_of(child)) & mask
+    cdef uint32_t slot
+    while node.children[hole].node != child:
+        hole = (hole + 1) & mask
+    node.children[hole].node = NULL
+    slot = (hole + 1) & mask
+    while node.children[slot].node != NULL and slot != hole:
+        if ((slot - node.children[slot].hash) & mask) >= ((slot - hole) & mask):
+            node.children[hole] = node.children[slot]
+            node.children[slot].node = NULL
+            hole = slot
+        slot = (slot + 1) & mask
+    node.child_count -= 1
+    _free_node(table, child)
+    if node.child_count == 0:
+        table.octets -= node.child_capacity * sizeof(Child)
+        free(node.children)
+        node.children = NULL
+        node.child_capacity = 0
+
+
+cdef void _free_data(Table* table, Node* node) noexcept nogil:
+    if node.data != NULL:
+        table.octets -= _data_size(node.data)
+        table.names -= 1
+        free(node.data)
+        node.data = NULL
+
+
+cdef void _free_node(Table* table, Node* node) noexcept nogil:
+    _free_data(table, node)
+    table.nodes -= 1
+    table.octets -= sizeof(Node) + node.label_len + node.child_capacity * sizeof(Child)
+    free(node.children)
+    free(node)
+
+
+# --- what a name holds -------------------------------------------------------------------------------------------------------
+
+cdef size_t _data_size(const NameData* data) noexcept nogil:
+    return sizeof(NameData) + data.set_count * sizeof(RecordSet) + data.size
+
+
+cdef struct RawSet:
+    uint16_t rtype
+    uint16_t count
+    uint32_t ttl
+    uint32_t size
+    uint8_t form
+    const uint8_t* octets
+    Addresses derived       # of a SERVICE: the A and AAAA records that are made from it
+
+
+cdef bint _is_whole_name(const uint8_t* name, size_t size, bint has_root) noexcept nogil:
+    """True if the octets are one name, labels only."""
+    cdef size_t at = 0
+    if size > NAME_MAX:
+        return False
+    while at < size:
+        if name[at] == 0:
+            return has_root and at + 1 == size
+        if name[at] > LABEL_MAX:
+            return False
+        at += <size_t>name[at] + 1
+    return not has_root and at == size
+
+
+cdef bint _check_variable(const RawSet* raw) noexcept nogil:
+    """True if the set is `count` times a size and that many octets."""
+    cdef Reader reader = reader_over(raw.octets, raw.size)
+    cdef uint16_t left = raw.count
+    while left:
+        left -= 1
+        read_octets(&reader, read_u16(&reader))
+    return not reader.failed and reader.pos == raw.size
+
+
+cdef Status _read_set(Reader* reader, RawSet* raw) noexcept nogil:
+    cdef Asked nothing
+    raw.rtype = read_u16(reader)
+    raw.form = read_u8(reader)
+    raw.ttl = read_u32(reader)
+    raw.count = read_u16(reader)
+    raw.size = read_u32(reader)
+    raw.octets = read_octets(reader, raw.size)
+    if reader.failed or raw.form > SERVICE:
+        return BROKEN
+    if raw.form == FIXED:
+        return OK if raw.count and raw.size % raw.count == 0 and raw.size // raw.count <= 0xFFFF else BROKEN
+    if raw.form != SERVICE:
+        return OK if _check_variable(raw) else BROKEN
+    # The delta's own octets get the SEEN bits: they are the caller's private copy.
+    if not check_service(<uint8_t*>raw.octets, raw.size):
+        return BROKEN
+    nothing.labels = 0
+    count_addresses(raw.octets, raw.size, &nothing, &raw.derived)
+    return OK if raw.derived.v4 <= 0xFFFF and raw.derived.v6 <= 0xFFFF else BROKEN
+
+
+cdef size_t _kept_size(const RawSet* raw, uint8_t* sets) noexcept nogil:
+    """Octets that a set takes once kept; adds to `sets` how many sets it becomes."""
+    sets[0] += 1
+    if raw.form == FIXED:
+        return raw.size + <size_t>raw.count * RECORD_HEAD
+    if raw.form != SERVICE:
+        return raw.size
+    sets[0] += (raw.derived.v4 > 0) + (raw.derived.v6 > 0)
+    return raw.size + raw.derived.v4 * (RECORD_HEAD + <size_t>4) + raw.derived.v6 * (RECORD_HEAD + <size_t>16)
+
+
+cdef void _keep_fixed(Writer* writer, const RawSet* raw) noexcept nogil:
+    """Equal-sized record data become whole records, ready to be copied into an answer."""
+    cdef uint16_t size = <uint16_t>(raw.size // raw.count)
+    cdef uint16_t index
+    for index in range(raw.count):
+        write_u16(writer, OWNER_IS_QNAME)
+        write_u16(writer, raw.rtype)
+        write_u16(writer, IN)
+        write_u32(writer, raw.ttl)
+        write_u16(writer, size)
+        write_octets(writer, raw.octets + <size_t>index * size, size)
+
+
+cdef void _add_set(RecordSet* records, Writer* writer, size_t start, const RawSet* raw, uint16_t rtype, uint8_t form,
+                   uint16_t count) noexcept nogil:
+    records.at = <uint32_t>start
+    records.size = <uint32_t>(writer.pos - start)
+    records.ttl = raw.ttl
+    records.rtype = rtype
+    records.count = count
+    records.form = form
+
+
+cdef uint8_t _keep_service(RecordSet* records, Writer* writer, const RawSet* raw) noexcept nogil:
+    """The block as it stands, and its plain A and AAAA records ready to be copied, those first."""
+    cdef Asked nothing
+    cdef uint8_t count = 0
+    cdef size_t start
+    nothing.labels = 0
+    if raw.derived.v4:
+        start = writer.pos
+        write_addresses(writer, raw.octets, raw.size, &nothing, 4, raw.ttl)
+        _add_set(records + count, writer, start, raw, A, FIXED, <uint16_t>raw.derived.v4)
+        count += 1
+    if raw.derived.v6:
+        start = writer.pos
+        write_addresses(writer, raw.octets, raw.size, &nothing, 6, raw.ttl)
+        _add_set(records + count, writer, start, raw, AAAA, FIXED, <uint16_t>raw.derived.v6)
+        count += 1
+    start = writer.pos
+    write_octets(writer, raw.octets, raw.size)
+    _add_set(records + count, writer, start, raw, raw.rtype, SERVICE, 0)
+    return count + 1
+
+
+cdef Status _read_data(const uint8_t* octets, size_t size, NameData** made) noexcept nogil:
+    """Check what a name is to hold and build it in one block."""
+    cdef Reader reader = reader_over(octets, size)
+    cdef RawSet raw[SETS_MAX]
+    cdef uint16_t flags = read_u16(&reader)
+    cdef uint8_t count = read_u8(&reader)
+    cdef uint8_t kept = 0
+    cdef uint8_t index
+    cdef size_t total = 0
+    cdef size_t start
+    cdef NameData* data
+    cdef RecordSet* records
+    cdef Writer writer
+    if count > SETS_MAX:
+        return BROKEN
+    for index in range(count):
+        if _read_set(&reader, &raw[index]) != OK:
+            return BROKEN
+        total += _kept_size(&raw[index], &kept)
+    if reader.failed or reader.pos != size or total > 0x7FFFFFFF:
+        return BROKEN
+    data = <NameData*>malloc(sizeof(NameData) + kept * sizeof(RecordSet) + total)
+    if data == NULL:
+        return NO_MEMORY
+    data.size = <uint32_t>total
+    data.flags = <uint8_t>flags
+    data.set_count = kept
+    records = <RecordSet*>(data + 1)
+    writer = writer_over(<uint8_t*>(records + kept), total)
+    for index in range(count):
+        if raw[index].form == SERVICE:
+            records += _keep_service(records, &writer, &raw[index])
+            continue
+        start = writer.pos
+        if raw[index].form == FIXED:
+            _keep_fixed(&writer, &raw[index])
+        else:
+            write_octets(&writer, raw[index].octets, raw[index].size)
+        _add_set(records, &writer, start, &raw[index], raw[index].rtype, raw[index].form, raw[index].count)
+        records += 1
+    if writer.failed or writer.pos != total:
+        free(data)
+        return BROKEN
+    made[0] = data
+    return OK
+
+
+# --- tables ------------------------------------------------------------------------------------------------------------------
+
+cdef Table* _new_table(uint32_t seed) noexcept nogil:
+    cdef uint8_t root_label = 0
+    cdef Table* table = <Table*>calloc(1, sizeof(Table))
+    if table == NULL:
+        return NULL
+    table.hash_seed = seed
+    table.primary_len = 1
+    table.root = _new_node(table, &root_label)
+    if table.root == NULL:
+        free(table)
+        return NULL
+    return table
+
+
+cdef bint _free_some(Table* table, uint32_t budget) noexcept nogil:
+    """Free up to `budget` nodes of a table that nobody reads any more, leaves first. True: all is freed, `table` too."""
+    cdef Node* parent
+    cdef Node* node
+    cdef Child* last
+    while budget:
+        budget -= 1
+        parent = NULL
+        node = table.root
+        while node.child_capacity:
+            last = &node.children[node.child_capacity - 1]
+            if last.node == NULL:
+                node.child_capacity -= 1            # the capacity is the cursor: nobody looks anything up here any more
+                continue
+            parent = node
+            node = last.node
+        free(node.children)
+        free(node.data)
+        free(node)
+        if parent == NULL:
+            free(table.zones)
+            free(table)
+            return True
+        parent.children[parent.child_capacity - 1].node = NULL
+    return False
+
+
+cdef void _free_all(Table* table) noexcept nogil:
+    if table != NULL:
+        while not _free_some(table, 1 << 20):
+            pass
+
+
+cdef Node* _path_to(Table* table, const uint8_t* name, uint16_t name_len, Node** path, uint8_t* depth, bint make) noexcept nogil:
+    """The name's node, and in `path` its ancestors from the root. NULL: not there, or (make) out of memory."""
+    cdef uint8_t label_at[128]
+    cdef uint8_t count = 0
+    cdef uint16_t at = 0
+    cdef Node* node = table.root
+    while name[at]:
+        label_at[count] = <uint8_t>at
+        count += 1
+        at += name[at] + 1
+    depth[0] = 0
+    while count:
+        count -= 1
+        path[depth[0]] = node
+        depth[0] += 1
+        if make:
+            node = _add_child(table, node, name + label_at[count])
+        else:
+            node = <Node*>find_child(table, node, name + label_at[count])
+        if node == NULL:
+            return NULL
+    return node
+
+
+cdef void _prune(Table* table, Node* node, Node** path, uint8_t depth) noexcept nogil:
+    """Free a node that holds nothing and has nothing below it, and then its parents likewise."""
+    while depth and node.data == NULL and node.child_count == 0 and node.zone == 0:
+        depth -= 1
+        _remove_child(table, path[depth], node)
+        node = path[depth]
+
+
+cdef const uint8_t* _read_name(Reader* reader, uint16_t* name_len) noexcept nogil:
+    """A canonical name, where it stands; NULL if it is none."""
+    cdef const uint8_t* name = reader.data + reader.pos
+    cdef size_t start = reader.pos
+    cdef uint8_t size
+    cdef size_t at
+    while True:
+        size = read_u8(reader)
+        if reader.failed or size > LABEL_MAX or reader.pos - start + size > NAME_MAX:
+            return NULL
+        if size == 0:
+            name_len[0] = <uint16_t>(reader.pos - start)
+            return name
+        if read_octets(reader, size) == NULL:
+            return NULL
+        for at in range(reader.pos - size, reader.pos):
+            if <uint8_t>(reader.data[at] - 65) < 26:
+                return NULL
+
+
+cdef Status _put(Table* table, Reader* reader) noexcept nogil:
+    cdef Node* path[128]
+    cdef uint8_t depth
+    cdef uint16_t name_len
+    cdef uint32_t size
+    cdef const uint8_t* octets
+    cdef NameData* data = NULL
+    cdef Status status
+    cdef Node* node
+    cdef const uint8_t* name = _read_name(reader, &name_len)
+    if name == NULL:
+        return BROKEN
+    size = read_u32(reader)
+    octets = read_octets(reader, size)
+    if octets == NULL:
+        return BROKEN
+    status = _read_data(octets, size, &data)
+    if status != OK:
+        return status
+    node = _path_to(table, name, name_len, path, &depth, True)
+    if node == NULL:
+        free(data)
+        return NO_MEMORY
+    _free_data(table, node)
+    node.data = data
+    table.names += 1
+    table.octets += _data_size(data)
+    return OK
+
+
+cdef Status _remove(Table* table, Reader* reader) noexcept nogil:
+    cdef Node* path[128]
+    cdef uint8_t depth
+    cdef uint16_t name_len
+    cdef Node* node
+    cdef const uint8_t* name = _read_name(reader, &name_len)
+    if name == NULL:
+        return BROKEN
+    node = _path_to(table, name, name_len, path, &depth, False)
+    if node != NULL:
+        _free_data(table, node)
+        _prune(table, node, path, depth)
+    return OK
+
+
+cdef bint _read_prefix(Reader* reader, uint8_t* labels, uint8_t* labels_len) noexcept nogil:
+    """The labels of an SOA's name before its zone."""
+    cdef uint8_t size = read_u8(reader)
+    cdef const uint8_t* octets = read_octets(reader, size)
+    if reader.failed or size > LABELS_KEPT or not _is_whole_name(octets, size, False):
+        return False
+    memcpy(labels, octets, size)
+    labels_len[0] = size
+    return True
+
+
+cdef Zone* _zone_at(Table* table, Node* node) noexcept nogil:
+    """The zone whose apex the node is, made if it is none yet. NULL: out of memory."""
+    cdef Zone* zones
+    if node.zone == 0:
+        zones = <Zone*>realloc(table.zones, (table.zone_count + 1) * sizeof(Zone))
+        if zones == NULL:
+            return NULL
+        table.zones = zones
+        memset(&zones[table.zone_count], 0, sizeof(Zone))
+        table.zone_count += 1
+        node.zone = table.zone_count
+    return &table.zones[node.zone - 1]
+
+
+cdef Status _put_zone(Table* table, Reader* reader) noexcept nogil:
+    cdef Node* path[128]
+    cdef uint8_t depth
+    cdef Zone zone
+    cdef Zone* kept
+    cdef Node* node
+    cdef Reader soa
+    cdef const uint8_t* tail
+    cdef uint16_t size
+    cdef const uint8_t* name = _read_name(reader, &zone.name_len)
+    if name == NULL:
+        return BROKEN
+    memcpy(zone.name, name, zone.name_len)
+    zone.flags = read_u16(reader)
+    zone.positive = read_u16(reader)
+    zone.nodata = read_u16(reader)
+    zone.nxdomain = read_u16(reader)
+    zone.soa_ttl = read_u32(reader)
+    size = read_u16(reader)
+    tail = read_octets(reader, size)
+    if tail == NULL:
+        return BROKEN
+    soa = reader_over(tail, size)
+    if not _read_prefix(&soa, zone.mname, &zone.mname_len) or not _read_prefix(&soa, zone.rname, &zone.rname_len):
+        return BROKEN
+    tail = read_octets(&soa, sizeof(zone.soa_tail))
+    if tail == NULL or soa.pos != size:
+        return BROKEN
+    memcpy(zone.soa_tail, tail, sizeof(zone.soa_tail))
+    node = _path_to(table, name, zone.name_len, path, &depth, True)
+    kept = _zone_at(table, node) if node != NULL else NULL
+    if kept == NULL:
+        return NO_MEMORY
+    kept[0] = zone
+    return OK
+
+
+cdef Status _put_primary(Table* table, Reader* reader) noexcept nogil:
+    cdef uint16_t name_len
+    cdef const uint8_t* name = _read_name(reader, &name_len)
+    if name == NULL:
+        return BROKEN
+    memcpy(table.primary, name, name_len)
+    table.primary_len = name_len
+    return OK
+
+
+cdef Status _apply_one(Table* table, Reader* reader) noexcept nogil:
+    cdef uint8_t operation = read_u8(reader)
+    if operation == PUT:
+        return _put(table, reader)
+    if operation == REMOVE:
+        return _remove(table, reader)
+    if operation == ZONE:
+        return _put_zone(table, reader)
+    if operation == PRIMARY:
+        return _put_primary(table, reader)
+    if operation == SERIAL:
+        table.serial = read_u32(reader)
+    elif operation == SYNCED:
+        table.is_synced = read_u8(reader) != 0
+    else:
+        return BROKEN
+    return BROKEN if reader.failed else OK
+
+
+cdef Status _apply_all(Table* table, Reader* reader, size_t* good) noexcept nogil:
+    """Apply operations to the end; `good` becomes the position of the one that failed."""
+    cdef Status status
+    while reader.pos < reader.size:
+        good[0] = reader.pos
+        status = _apply_one(table, reader)
+        if status != OK:
+            return status
+    return OK
+
+
+# --- looking up ----------------------------------------------------------------------------------------------------------------
+
+cdef void find_name(const Table* table, const uint8_t* name_key, const uint8_t* label_at, uint8_t label_count,
+                    Match* match) noexcept nogil:
+    """Walk a canonical name from the root as far as there are nodes."""
+    cdef const Node* node = table.root
+    cdef const Node* child
+    cdef const Node* above = NULL
+    cdef const uint8_t* label
+    cdef uint16_t zone = node.zone
+    cdef uint8_t zone_labels = 0
+    cdef uint8_t left = label_count
+    while left and node.child_count:
+        label = name_key + label_at[left - 1]
+        child = _probe(node, label, _hash_label(table.hash_seed, label))
+        if child == NULL:
+            break
+        left -= 1
+        above = node
+        node = child
+        if node.zone:
+            zone = node.zone
+            zone_labels = label_count - left
+    if zone == 0:
+        match.zone = NULL
+        return
+    match.zone = &table.zones[zone - 1]
+    match.node = node
+    match.above = above
+    match.remaining = left
+    if zone_labels:
+        match.zone_at = label_at[label_count - zone_labels]
+    elif label_count:
+        match.zone_at = <uint16_t>(label_at[label_count - 1] + name_key[label_at[label_count - 1]] + 1)
+    else:
+        match.zone_at = 0
+
+
+# --- for Python ----------------------------------------------------------------------------------------------------------------
+
+cdef class NameTable:
+    """One plugin's names: the live table, and beside it, while a snapshot comes in, the next one."""
+
+    def __cinit__(self):
+        self.live = _new_table(int.from_bytes(os.urandom(4), "big"))
+        self.fresh = self.retired = NULL
+        if self.live == NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        _free_all(self.live)
+        _free_all(self.fresh)
+        _free_all(self.retired)
+
+    def begin_snapshot(self):
+        """What apply() gets from now on fills a new table beside the live one."""
+        _free_all(self.fresh)
+        self.fresh = _new_table(int.from_bytes(os.urandom(4), "big"))
+        if self.fresh == NULL:
+            raise MemoryError
+
+    def end_snapshot(self):
+        """Swap the new table in. The replaced one is freed by reclaim(), in steps."""
+        if self.fresh == NULL:
+            raise TableError("end of a snapshot that was not begun")
+        _free_all(self.retired)
+        self.retired = self.live
+        self.live = self.fresh
+        self.fresh = NULL
+
+    def reclaim(self, uint32_t budget):
+        """Free up to `budget` names of a replaced table. True: there is more to free."""
+        if self.retired != NULL and _free_some(self.retired, budget):
+            self.retired = NULL
+        return self.retired != NULL
+
+    def apply(self, delta not None):
+        """Apply a delta. Raises TableError with the operation's offset; what stands before it has been applied."""
+        cdef bytearray copy = bytearray(delta)      # also: a Service's block gets its SEEN bits here
+        cdef Reader reader = reader_over(<const uint8_t*>copy, <size_t>len(copy))
+        cdef Table* table = self.live if self.fresh == NULL else self.fresh
+        cdef size_t good = 0
+        cdef Status status
+        with nogil:
+            status = _apply_all(table, &reader, &good)
+        if status == NO_MEMORY:
+            raise MemoryError
+        if status != OK:
+            raise TableError(f"operation {copy[good]} at octet {good} of a delta of {len(copy)} is broken")
+
+    def stats(self):
+        """{names, nodes, octets, serial, synced} of the live table."""
+        return {
+            "names": self.live.names,
+            "nodes": self.live.nodes,
+            "octets": self.live.octets,
+            "serial": self.live.serial,
+            "synced": bool(self.live.is_synced),
+        }
+
+    def find(self, bytes name not None):
+        """Look a canonical wire name up: None outside every zone, else (zone, labels not found, holds data, set types)."""
+        cdef Match match
+        cdef uint8_t label_at[128]
+        cdef uint8_t count = 0
+        cdef size_t at = 0
+        cdef const NameData* data
+        if not _is_whole_name(<const uint8_t*>name, <size_t>len(name), True):
+            raise ValueError("not a canonical name on the wire")
+        while name[at]:
+            label_at[count] = <uint8_t>at
+            count += 1
+            at += <size_t>name[at] + 1
+        find_name(self.live, <const uint8_t*>name, label_at, count, &match)
+        if match.zone == NULL:
+            return None
+        data = match.node.data
+        types = [] if data == NULL else [sets_of(data)[i].rtype for i in range(data.set_count)]
+        return match.zone.name[:match.zone.name_len], match.remaining, data != NULL, types
