@@ -1,4 +1,4 @@
-"""Metric slots in memory shared between processes: unsigned 64 bit, one writer each, read by the supervisor without a lock.
+"""Metric slots in memory shared between processes: unsigned 64 bit, one writer each, read by the supervisor.
 
 Offsets within one kind of block; fastdns/_counters.pxd says what each holds.
 """

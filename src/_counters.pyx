@@ -10,7 +10,7 @@ from cpython.buffer cimport PyObject_GetBuffer, PyBuffer_Release, PyBUF_SIMPLE, 
 cdef class Counters:
     """The slots of one worker over a writable shared buffer (8 octets a slot)."""
 
-    def __cinit__(self, memory):
+    def __init__(self, memory):
         cdef Py_buffer view
         self.memory = memoryview(memory)
         PyObject_GetBuffer(self.memory, &view, PyBUF_SIMPLE | PyBUF_WRITABLE)

@@ -1,0 +1,141 @@
+"""Log lines on standard output, which never make anybody wait: what it can't take is dropped and counted.
+
+As CoreDNS, `[INFO] text` without a time stamp, `plugin/NAME: ` before what a plugin says; or one JSON object a line.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import stat
+import time
+from collections.abc import Callable
+
+HELD_MAX = 256 * 1024  # octets that wait for an output that is full
+CHUNK = 4096  # PIPE_BUF: a pipe takes this much whole or not at all, so that lines of two processes are not mixed
+LEVELS = {
+    logging.DEBUG: "DEBUG",
+    logging.INFO: "INFO",
+    logging.WARNING: "WARNING",
+    logging.ERROR: "ERROR",
+    logging.CRITICAL: "FATAL",
+}
+
+
+class Output:
+    """Where lines go. `dropped` counts those that had no room."""
+
+    def __init__(self, fd: int) -> None:
+        self.dropped = 0
+        self._write = open_writer(fd)
+        self._held = bytearray()
+
+    def write_line(self, line: str) -> None:
+        octets = line.encode("utf-8", "backslashreplace") + b"\n"
+        if len(self._held) + len(octets) > HELD_MAX:
+            self.flush()
+        if len(self._held) + len(octets) > HELD_MAX:
+            self.dropped += 1
+            return
+        self._held += octets
+
+    def flush(self) -> None:
+        """Write what the output takes now."""
+        while self._held:
+            chunk = cut_at_line(self._held)
+            try:
+                written = self._write(chunk)
+            except BlockingIOError:
+                return
+            except OSError:
+                # ENOSPC, EPIPE, EIO: these lines are lost, later ones may find room again.
+                self.dropped += chunk.count(b"\n")
+                written = len(chunk)
+            del self._held[:written]
+
+
+def cut_at_line(held: bytearray) -> bytes:
+    """The first octets of `held`, whole lines if one ends within CHUNK."""
+    if len(held) <= CHUNK:
+        return bytes(held)
+    end = held.rfind(b"\n", 0, CHUNK)
+    return bytes(held[: end + 1 if end >= 0 else CHUNK])
+
+
+def open_writer(fd: int) -> Callable[[bytes], int]:
+    """A function that writes to what `fd` stands for without ever waiting.
+
+    O_NONBLOCK belongs to the open file, which others share; so the file is opened once more. A socket is asked not to
+    wait with each send. Where neither can be had, writing may wait.
+    """
+    try:
+        if stat.S_ISSOCK(os.fstat(fd).st_mode):
+            end = socket.socket(fileno=os.dup(fd))
+            return lambda octets: end.send(octets, socket.MSG_DONTWAIT)
+        own = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_APPEND | os.O_NOCTTY)
+    except OSError:
+        return lambda octets: os.write(fd, octets)
+    return lambda octets: os.write(own, octets)
+
+
+class LineHandler(logging.Handler):
+    """Hands records to an Output as lines of text or JSON."""
+
+    def __init__(self, output: Output, *, as_json: bool) -> None:
+        super().__init__()
+        self.output = output
+        self._format = format_json if as_json else format_text
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            for line in self._format(record).splitlines():
+                self.output.write_line(line)
+            self.output.flush()
+        except Exception:
+            self.output.dropped += 1
+
+
+def format_text(record: logging.LogRecord) -> str:
+    level = LEVELS.get(record.levelno, "INFO")
+    return f"[{level}] {message_of(record)}"
+
+
+def format_json(record: logging.LogRecord) -> str:
+    moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+    fields = {
+        "time": f"{moment}.{int(record.msecs):03d}Z",
+        "level": LEVELS.get(record.levelno, "INFO").lower(),
+        "msg": message_of(record),
+    }
+    return json.dumps(fields | getattr(record, "fields", {}), ensure_ascii=False)
+
+
+def message_of(record: logging.LogRecord) -> str:
+    text = record.getMessage()
+    if record.exc_info and record.exc_info[1] is not None:
+        text += "\n" + logging.Formatter().formatException(record.exc_info)
+    plugin = plugin_of(record.name)
+    return f"plugin/{plugin}: {text}" if plugin and not text.startswith("plugin/") else text
+
+
+def plugin_of(logger: str) -> str:
+    """The Corefile's word that a logger speaks for, as fastdns.plugins.hosts or fastdns.kubernetes.reflector."""
+    parts = logger.split(".")
+    if len(parts) > 2 and parts[1] == "plugins":
+        return parts[2]
+    if len(parts) > 1 and parts[1] in ("kubernetes", "forward"):
+        return parts[1]
+    return ""
+
+
+def start_logging(*, as_json: bool, debug: bool = False, fd: int = 1) -> Output:
+    """Send the package's log to standard output, instead of where it went before."""
+    output = Output(fd)
+    root = logging.getLogger()
+    root.handlers[:] = [LineHandler(output, as_json=as_json)]
+    root.setLevel(logging.WARNING)  # other packages
+    logging.getLogger("fastdns").setLevel(logging.DEBUG if debug else logging.INFO)
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    return output

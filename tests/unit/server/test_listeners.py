@@ -1,0 +1,53 @@
+import socket
+
+import pytest
+
+from fastdns import errors
+from fastdns.config import model
+from fastdns.server import listeners
+
+
+def find_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def test_every_worker_has_its_sockets() -> None:
+    bound = listeners.bind_listener(model.Listener("127.0.0.1", find_port()), 3)
+    assert [len(row) for row in bound.udp] == [1, 1, 1]
+    assert [len(row) for row in bound.tcp] == [1, 1, 1]
+    assert len({one.fileno() for row in (*bound.udp, *bound.tcp) for one in row}) == 6
+    bound.close()
+
+
+def test_wildcard_is_both_families() -> None:
+    bound = listeners.bind_listener(model.Listener("", find_port()), 1)
+    families = [one.family for one in bound.udp[0]]
+    assert families == [socket.AF_INET, socket.AF_INET6][: 2 if listeners.has_ipv6() else 1]
+    bound.close()
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM])
+def test_taken_port_is_told_in_one_line(kind: socket.SocketKind) -> None:
+    with socket.socket(socket.AF_INET, kind) as taken:
+        # Even one who would share the port.
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        taken.bind(("127.0.0.1", 0))
+        if kind == socket.SOCK_STREAM:
+            taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(errors.ListenError, match=rf"listen \w+ 127.0.0.1:{port}: Address already in use \(another"):
+            listeners.bind_listener(model.Listener("127.0.0.1", port), 2)
+
+
+def test_address_of_nobody_is_told() -> None:
+    with pytest.raises(errors.ListenError, match=r"192.0.2.1:\d+: Cannot assign requested address \(no interface"):
+        listeners.bind_listener(model.Listener("192.0.2.1", find_port()), 1)
+
+
+def test_port_is_free_again_after_close() -> None:
+    listener = model.Listener("127.0.0.1", find_port())
+    listeners.bind_listener(listener, 2).close()
+    listeners.bind_listener(listener, 2).close()
