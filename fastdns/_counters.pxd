@@ -46,14 +46,13 @@ cpdef enum GroupSlot:           # coredns_forward_*
     GROUP_COALESCED = 3
     GROUP_SLOTS = 4
 
-cpdef enum UpstreamSlot:        # coredns_proxy_*
-    UPSTREAM_DURATION = 0       # [bucket]
-    UPSTREAM_DURATION_SUM = 17  # nanoseconds
-    UPSTREAM_RESPONSES = 18     # [rcode]
-    UPSTREAM_HEALTHCHECK_FAILURES = 42
-    UPSTREAM_CONN_CACHE_HITS = 43   # [udp, tcp]
-    UPSTREAM_CONN_CACHE_MISSES = 45     # [udp, tcp]
-    UPSTREAM_SLOTS = 47
+cpdef enum UpstreamSlot:        # coredns_proxy_*, whose histogram has the label rcode
+    UPSTREAM_DURATION = 0       # [rcode][bucket]
+    UPSTREAM_DURATION_SUM = 408     # [rcode], nanoseconds
+    UPSTREAM_HEALTHCHECK_FAILURES = 432
+    UPSTREAM_CONN_CACHE_HITS = 433  # [udp, tcp]
+    UPSTREAM_CONN_CACHE_MISSES = 435    # [udp, tcp]
+    UPSTREAM_SLOTS = 437
 
 cpdef enum WorkerSlot:          # of the worker as a whole
     WORKER_HEARTBEAT = 0        # goes up while the worker's event loop turns
@@ -167,3 +166,27 @@ cdef inline size_t duration_bucket(uint64_t nanoseconds) noexcept nogil:
 
 cdef inline size_t rcode_slot(uint16_t rcode) noexcept nogil:
     return rcode if rcode < <uint16_t>RCODES else <size_t>RCODES - 1
+
+
+cdef inline void observe_query(uint64_t* block, bint is_tcp, bint is_ipv6, uint16_t qtype, bint wants_dnssec,
+                               size_t query_size, uint16_t rcode, size_t answer_size,
+                               uint64_t nanoseconds) noexcept nogil:
+    """Count one answered query in the BLOCK that starts at `block`."""
+    cdef size_t protocol = 1 if is_tcp else 0
+    cdef size_t family = 1 if is_ipv6 else 0
+    block[BLOCK_REQUESTS + (protocol * FAMILIES + family) * TYPES + type_slot(qtype)] += 1
+    block[BLOCK_DO_REQUESTS] += 1 if wants_dnssec else 0
+    block[BLOCK_REQUEST_SIZE + protocol * SIZE_BUCKETS + size_bucket(query_size)] += 1
+    block[BLOCK_REQUEST_SIZE_SUM + protocol] += query_size
+    block[BLOCK_RESPONSE_SIZE + protocol * SIZE_BUCKETS + size_bucket(answer_size)] += 1
+    block[BLOCK_RESPONSE_SIZE_SUM + protocol] += answer_size
+    block[BLOCK_DURATION + duration_bucket(nanoseconds)] += 1
+    block[BLOCK_DURATION_SUM] += nanoseconds
+    block[BLOCK_RESPONSES + rcode_slot(rcode)] += 1
+
+
+cdef inline void observe_exchange(uint64_t* upstream, uint16_t rcode, uint64_t nanoseconds) noexcept nogil:
+    """Count one reply in the UPSTREAM that starts at `upstream`."""
+    cdef size_t place = rcode_slot(rcode)
+    upstream[UPSTREAM_DURATION + place * DURATION_BUCKETS + duration_bucket(nanoseconds)] += 1
+    upstream[UPSTREAM_DURATION_SUM + place] += nanoseconds
