@@ -175,13 +175,13 @@ cdef inline void observe_query(uint64_t* block, bint is_tcp, bint is_ipv6, uint1
     cdef size_t protocol = 1 if is_tcp else 0
     cdef size_t family = 1 if is_ipv6 else 0
     block[BLOCK_REQUESTS + (protocol * FAMILIES + family) * TYPES + type_slot(qtype)] += 1
-    block[BLOCK_DO_REQUESTS] += 1 if wants_dnssec else 0
+    block[<size_t>BLOCK_DO_REQUESTS] += 1 if wants_dnssec else 0
     block[BLOCK_REQUEST_SIZE + protocol * SIZE_BUCKETS + size_bucket(query_size)] += 1
     block[BLOCK_REQUEST_SIZE_SUM + protocol] += query_size
     block[BLOCK_RESPONSE_SIZE + protocol * SIZE_BUCKETS + size_bucket(answer_size)] += 1
     block[BLOCK_RESPONSE_SIZE_SUM + protocol] += answer_size
     block[BLOCK_DURATION + duration_bucket(nanoseconds)] += 1
-    block[BLOCK_DURATION_SUM] += nanoseconds
+    block[<size_t>BLOCK_DURATION_SUM] += nanoseconds
     block[BLOCK_RESPONSES + rcode_slot(rcode)] += 1
 
 
