@@ -6,10 +6,13 @@ class FastdnsError(Exception):
 
 
 class ConfigError(FastdnsError):
-    """A configuration that can't be served: `FILE:LINE - Error during parsing: WHAT`, as CoreDNS says it."""
+    """A configuration that can't be served: `FILE:LINE - Error during parsing: WHAT`, as CoreDNS says it.
 
-    def __init__(self, file: str, line: int, message: str) -> None:
-        super().__init__(f"{file}:{line} - Error during parsing: {message}")
+    `kind` is the other beginning that CoreDNS has, "Syntax error", where it expects one certain word.
+    """
+
+    def __init__(self, file: str, line: int, message: str, *, kind: str = "Error during parsing") -> None:
+        super().__init__(f"{file}:{line} - {kind}: {message}")
         self.file = file
         self.line = line
         self.message = message

@@ -60,7 +60,7 @@ class Ready:
 class Prometheus:
     address: str = "localhost"
     port: int = 9153
-    runtime_metrics: tuple[str, ...] = ()
+    runtime_metrics: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -134,9 +134,19 @@ class Prefetch:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ServeStale:
+    """How long after its end an answer may still be given. `ttl` is what such an answer carries.
+
+    `refresh` is "immediate" (answer first, then ask) or "verify" (ask first, for `verify_timeout`; 0 is without end).
+    `recheck` is the time after a failed refresh in which none is tried. With `prefer_positive` a stale answer that exists
+    goes before a fresh denial.
+    """
+
     duration: float = 3600.0
     refresh: str = "immediate"
     verify_timeout: float = 0.0
+    ttl: int = 0
+    recheck: float = 0.0
+    prefer_positive: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
