@@ -1,0 +1,342 @@
+"""The CoreDNS dialect: what each name of a cluster holds, as octets of the name table's delta format.
+
+Objects' fields come in, octets go out; nothing here remembers anything. The format is drawn in fastdns/_trie.pxd. What
+the names are is ruled by the Kubernetes DNS specification 1.1.0, and where that is silent or CoreDNS differs, by what
+CoreDNS's kubernetes plugin answers in its default configuration.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import struct
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from fastdns.kubernetes import objects
+
+A, NS, CNAME, SOA, PTR, TXT, AAAA, SRV = 1, 2, 5, 6, 12, 16, 28, 33
+DNS_VERSION = b"1.1.0"
+DNS_VERSION_TTL = 28800
+"""CoreDNS's, whatever the ttl option says."""
+LABEL_MAX = 63
+NAME_MAX = 255
+NO_PORT = 65535
+"""With empty name and protocol: the stand-in port of a group without ports, which SRV leaves out."""
+
+TXT_NXDOMAIN, ONLY_THESE, POD_ADDRESSES = 1, 2, 4
+SOA_APEX_ONLY = 2
+HEADLESS, POD = 1, 2
+AUTHORITATIVE = 0x0400
+_PUT, _REMOVE, _ZONE, _SERIAL, _SYNCED, _PRIMARY = range(1, 7)
+_FIXED, _WHOLE, _ZONED, _PRIMARY_ZONED, _SERVICE = range(5)
+_PORTS_MAX = 255
+_MAPPED = b"\0" * 10 + b"\xff\xff"
+
+Complain = Callable[[str], None]
+"""Takes one sentence about a field of the object at hand."""
+RecordSet = bytes
+"""One set of the delta format."""
+
+
+class NameTooLong(ValueError):
+    """A label over 63 octets, an empty one, or a name over 255."""
+
+
+# --- operations ------------------------------------------------------------------------------------------------------
+
+
+def put(name: bytes, data: bytes) -> bytes:
+    return b"\1" + name + len(data).to_bytes(4, "big") + data
+
+
+def remove(name: bytes) -> bytes:
+    return b"\2" + name
+
+
+def zone(name: bytes, ttl: int) -> bytes:
+    """A zone as CoreDNS serves it: SOA `ns.dns.Z hostmaster.Z serial 7200 1800 86400 ttl`, its own TTL at most 300."""
+    soa = b"\x07\2ns\3dns\x0b\x0ahostmaster" + struct.pack(">IIII", 7200, 1800, 86400, ttl)
+    flags = (SOA_APEX_ONLY, AUTHORITATIVE, AUTHORITATIVE, AUTHORITATIVE)
+    return b"\3" + name + struct.pack(">HHHHIH", *flags, min(ttl, 300), len(soa)) + soa
+
+
+def serial(unix_time: int) -> bytes:
+    return b"\4" + (unix_time & 0xFFFFFFFF).to_bytes(4, "big")
+
+
+def synced(is_synced: bool) -> bytes:
+    return b"\5" + bytes([is_synced])
+
+
+def primary(name: bytes) -> bytes:
+    return b"\6" + name
+
+
+def data(flags: int, *sets: RecordSet) -> bytes:
+    """What one name holds."""
+    return struct.pack(">HB", flags, len(sets)) + b"".join(sets)
+
+
+# --- record sets -----------------------------------------------------------------------------------------------------
+
+
+def address_sets(addresses: Iterable[bytes], ttl: int) -> tuple[RecordSet, ...]:
+    """A and AAAA of packed addresses, each once."""
+    unique = list(dict.fromkeys(addresses))
+    four = [address for address in unique if len(address) == 4]
+    sixteen = [address for address in unique if len(address) == 16]
+    sets = ((A, four), (AAAA, sixteen))
+    return tuple(_record_set(rtype, _FIXED, ttl, records) for rtype, records in sets if records)
+
+
+def text_set(text: bytes, ttl: int) -> RecordSet:
+    return _record_set(TXT, _WHOLE, ttl, [_sized(bytes([len(text)]) + text)])
+
+
+def cname_set(target: bytes, ttl: int) -> RecordSet:
+    """CNAME to a whole wire name."""
+    return _record_set(CNAME, _WHOLE, ttl, [_sized(target)])
+
+
+def ptr_set(targets: Sequence[bytes], ttl: int) -> RecordSet:
+    """PTR to names given by their labels below the primary zone."""
+    return _record_set(PTR, _PRIMARY_ZONED, ttl, [_sized(target) for target in targets])
+
+
+def ns_set(targets: Sequence[bytes], ttl: int) -> RecordSet:
+    """NS to names given by their labels below the zone."""
+    return _record_set(NS, _ZONED, ttl, [_sized(target) for target in targets])
+
+
+def service_set(name: bytes, *, headless: bool, own: Groups, endpoints: Iterable[Groups], ttl: int) -> RecordSet:
+    """SERVICE: `name` is the Service's labels below its zone; `own` its cluster IPs' groups."""
+    slices = list(endpoints)
+    parts = [
+        bytes([len(name)]),
+        name,
+        bytes([HEADLESS if headless else 0]),
+        own[:2],
+        own[2:],
+        sum(int.from_bytes(groups[:2], "big") for groups in slices).to_bytes(2, "big"),
+        *(groups[2:] for groups in slices),
+    ]
+    octets = b"".join(parts)
+    return struct.pack(">HBIHI", SRV, _SERVICE, ttl, 0, len(octets)) + octets
+
+
+def pod_set(name: bytes, address: bytes, *, pods: int, ttl: int) -> RecordSet:
+    """SERVICE of a pod's name: its address, port 0. CoreDNS's SRV weight counts the pods that share the address."""
+    port = b"\0\0\0\0"
+    own = groups([port], [(address, b"")] * pods)
+    octets = bytes([len(name)]) + name + bytes([POD]) + own + NO_GROUPS
+    return struct.pack(">HBIHI", SRV, _SERVICE, ttl, 0, len(octets)) + octets
+
+
+def _record_set(rtype: int, form: int, ttl: int, records: Sequence[bytes]) -> RecordSet:
+    octets = b"".join(records)
+    return struct.pack(">HBIHI", rtype, form, ttl, len(records), len(octets)) + octets
+
+
+def _sized(record: bytes) -> bytes:
+    return len(record).to_bytes(2, "big") + record
+
+
+# --- groups of addresses and ports -----------------------------------------------------------------------------------
+
+Groups = bytes
+"""u16 count, then that many groups of the delta format: what one EndpointSlice, or a Service itself, adds to a SERVICE set."""
+NO_GROUPS: Groups = b"\0\0"
+Endpoint = tuple[bytes, bytes]
+"""A packed address and its label, empty where the delta format wants it empty."""
+
+
+def groups(ports: Sequence[bytes], endpoints: Sequence[Endpoint]) -> Groups:
+    """All pairs of a port and an endpoint. More than 255 ports make a second group."""
+    if not endpoints:
+        return NO_GROUPS
+    addresses = b"".join(
+        (b"\4" if len(address) == 4 else b"\6") + address + bytes([len(label)]) + label for address, label in endpoints
+    )
+    tail = len(endpoints).to_bytes(4, "big") + addresses
+    runs = [ports[start : start + _PORTS_MAX] for start in range(0, len(ports), _PORTS_MAX)]
+    made = [bytes([len(run)]) + b"".join(run) + tail for run in runs]
+    return len(made).to_bytes(2, "big") + b"".join(made)
+
+
+def join_groups(parts: Sequence[Groups]) -> Groups:
+    """The groups of several subsets as one."""
+    count = sum(int.from_bytes(part[:2], "big") for part in parts)
+    return count.to_bytes(2, "big") + b"".join(part[2:] for part in parts)
+
+
+def ports(declared: Sequence[objects.Port] | None, complain: Complain) -> list[bytes]:
+    """Ports as the delta format has them; without any, the stand-in, so that addresses are still found."""
+    made = [port for port in (_port(port, complain) for port in declared or ()) if port]
+    return made or [NO_PORT.to_bytes(2, "big") + b"\0\0"]
+
+
+def _port(port: objects.Port, complain: Complain) -> bytes | None:
+    number = NO_PORT if port.port is None else port.port
+    name = (port.name or "").lower().encode()
+    protocol = (port.protocol or "").lower().encode()
+    if not 0 <= number <= 65535:
+        complain(f"port {number} is out of range")
+        return None
+    if len(name) > LABEL_MAX or len(protocol) > LABEL_MAX:
+        complain(f"port {number}: name or protocol over {LABEL_MAX} octets")
+        return None
+    if port.port is None:
+        name = protocol = b""
+    return number.to_bytes(2, "big") + bytes([len(name)]) + name + bytes([len(protocol)]) + protocol
+
+
+def read_endpoints(made: Groups) -> Iterator[Endpoint]:
+    """The endpoints of groups, as they were given, once for each group."""
+    at = 2
+    for _ in range(int.from_bytes(made[:2], "big")):
+        count = made[at]
+        at += 1
+        for _ in range(count):
+            at += 3 + made[at + 2]
+            at += 1 + made[at]
+        left = int.from_bytes(made[at : at + 4], "big")
+        at += 4
+        for _ in range(left):
+            size = 4 if made[at] == 4 else 16
+            address, at = made[at + 1 : at + 1 + size], at + 1 + size
+            label, at = made[at + 1 : at + 1 + made[at]], at + 1 + made[at]
+            yield address, label
+
+
+def endpoint_label(endpoint: Endpoint) -> bytes:
+    """An endpoint's name, spelled out also where the delta format leaves it empty."""
+    address, label = endpoint
+    return label or socket.inet_ntop(socket.AF_INET, address).replace(".", "-").encode()
+
+
+def slice_groups(eps: objects.EndpointSlice, *, pod_names: bool, complain: Complain) -> Groups:
+    """The ready addresses of an EndpointSlice with its ports; `serving` and `terminating` don't count, as in CoreDNS."""
+    if not eps.endpoints or eps.address_type == "FQDN":
+        return NO_GROUPS
+    endpoints: list[Endpoint] = []
+    for endpoint in eps.endpoints:
+        if not endpoint.is_ready:
+            continue
+        given = _given_label(endpoint.hostname, endpoint.target_ref, pod_names=pod_names, complain=complain)
+        for text in endpoint.addresses or ():
+            address = parse_address(text)
+            if address is None:
+                complain(f"{text!r} is no IP address")
+            else:
+                endpoints.append((address, given or dashed_label(text, address)))
+    return groups(ports(eps.ports, complain), endpoints)
+
+
+def endpoints_groups(eps: objects.Endpoints, *, pod_names: bool, complain: Complain) -> Groups:
+    """As `slice_groups`, of the older kind: one group for each subset."""
+    made = []
+    for subset in eps.subsets or ():
+        endpoints: list[Endpoint] = []
+        for entry in subset.addresses or ():
+            address = parse_address(entry.ip or "")
+            if address is None:
+                complain(f"{entry.ip!r} is no IP address")
+                continue
+            given = _given_label(entry.hostname, entry.target_ref, pod_names=pod_names, complain=complain)
+            endpoints.append((address, given or dashed_label(entry.ip or "", address)))
+        made.append(groups(ports(subset.ports, complain), endpoints))
+    return join_groups(made)
+
+
+def _given_label(
+    hostname: str | None, target: objects.TargetRef | None, *, pod_names: bool, complain: Complain
+) -> bytes:
+    """The name that an endpoint was given (specification 2.4.1: "the hostname of an endpoint"), or nothing.
+
+    A pod's name with a dot in it isn't one label: CoreDNS then announces a name that it answers with NXDOMAIN; the
+    address with dashes is used here.
+    """
+    if hostname:
+        if len(hostname.encode()) <= LABEL_MAX and "." not in hostname:
+            return hostname.encode()
+        complain(f"hostname {hostname!r} is no DNS label")
+    if pod_names and target is not None and target.name and len(target.name) <= LABEL_MAX and "." not in target.name:
+        return target.name.encode()
+    return b""
+
+
+def dashed_label(text: str, address: bytes) -> bytes:
+    """The address as it is written, with dashes; empty with IPv4, where the reader makes it itself."""
+    if len(address) == 4:
+        return b""
+    label = text.replace(":", "-")
+    return (label + "0" if label.endswith("-") else label).encode()
+
+
+def parse_address(text: str) -> bytes | None:
+    """4 or 16 octets, or None. An IPv4 address mapped into IPv6 is IPv4, as it is for CoreDNS."""
+    try:
+        if ":" not in text:
+            return socket.inet_pton(socket.AF_INET, text)
+        address = socket.inet_pton(socket.AF_INET6, text)
+    except (OSError, ValueError):
+        return None
+    return address[12:] if address.startswith(_MAPPED) else address
+
+
+# --- names -----------------------------------------------------------------------------------------------------------
+
+
+def label(text: str) -> bytes:
+    """One label with its length octet, spelling kept. Raises NameTooLong."""
+    return label_octets(text.encode())
+
+
+def label_octets(octets: bytes) -> bytes:
+    """As `label`, of octets."""
+    if not 0 < len(octets) <= LABEL_MAX:
+        raise NameTooLong(f"label {octets[:80]!r} has {len(octets)} octets")
+    return bytes([len(octets)]) + octets
+
+
+def wire_name(text: str) -> bytes:
+    """A name given as text, with or without final dot, as wire octets; spelling kept. Raises NameTooLong."""
+    stripped = text[:-1] if text.endswith(".") else text
+    name = b"".join(label(part) for part in stripped.split(".")) + b"\0" if stripped else b"\0"
+    if len(name) > NAME_MAX:
+        raise NameTooLong(f"name {text[:80]!r}... has {len(name)} octets")
+    return name
+
+
+def reverse_name(address: bytes) -> bytes:
+    """The wire name that a PTR question for a packed address asks (RFC 1035 section 3.5, RFC 3596 section 2.5)."""
+    if len(address) == 4:
+        return b"".join(label(str(octet)) for octet in reversed(address)) + b"\7in-addr\4arpa\0"
+    nibbles = reversed(address.hex())
+    return "".join(f"\x01{nibble}" for nibble in nibbles).encode() + b"\3ip6\4arpa\0"
+
+
+def address_text(address: bytes) -> str:
+    return str(ipaddress.ip_address(address))
+
+
+def is_below(name: bytes, ancestor: bytes) -> bool:
+    """Whether a canonical wire name is `ancestor` or below it."""
+    at = 0
+    while len(name) - at > len(ancestor):
+        at += name[at] + 1
+    return name[at:] == ancestor
+
+
+REVERSE_APEXES = (b"\7in-addr\4arpa\0", b"\3ip6\4arpa\0")
+
+
+def is_reverse_zone(name: bytes) -> bool:
+    """in-addr.arpa, ip6.arpa or below: zones without Services."""
+    return any(is_below(name, apex) for apex in REVERSE_APEXES)
+
+
+def primary_zone(zones: Sequence[str]) -> str:
+    """The zone that PTR records point into: the first that isn't *below* in-addr.arpa or ip6.arpa, as in CoreDNS."""
+    below = (".in-addr.arpa.", ".ip6.arpa.")
+    return next((zone for zone in zones if not zone.endswith(below)), zones[0])

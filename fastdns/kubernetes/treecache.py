@@ -1,0 +1,745 @@
+"""TreeCache: the tree of names that the cluster's objects make, and the only maker of record deltas.
+
+Object changes come in (`apply`, `remove`, or a whole list between `begin_list` and `end_list`), operations for the name
+tables go out (`drain`; `snapshot` for an empty table). A change is encoded once, when it comes in: an EndpointSlice
+becomes the octets of its group, and a changed Service is the join of its slices' groups. Nothing goes out for a change
+that alters no answer. What an object was is forgotten, so that an endpoint costs an index entry and about six octets.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from fastdns.config import model
+from fastdns.kubernetes import objects, records
+from fastdns.kubernetes.objects import Kind
+
+logger = logging.getLogger(__name__)
+
+FRAME_MAX = 65536
+"""Octets of operations that `snapshot` and `drain_frames` put together; a larger one goes alone."""
+ABSENT, CLUSTER, HEADLESS, EXTERNAL, UNUSABLE = range(5)
+"""A Service's form. ABSENT: only its slices are known. UNUSABLE: it is known, but has no answer."""
+_FORMS = ("absent", "cluster", "headless", "external", "unusable")
+_LABEL = re.compile(r"[a-z0-9_](?:[-a-z0-9_]{0,61}[a-z0-9_])?")
+_IPV6_KEY = 1 << 128
+
+
+class Namespace:
+    """A namespace, known as an object (`exists`) or only by what is in it."""
+
+    __slots__ = ("exists", "generation", "name", "pods", "served", "services", "slices", "uid")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.exists = False
+        self.served = False
+        self.uid = 0
+        self.generation = 0
+        self.services: dict[str, Service] = {}
+        self.slices: dict[str, Slice] = {}
+        self.pods: dict[str, Pod] = {}
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.exists or self.services or self.slices or self.pods)
+
+
+class Service:
+    """A Service and the slices that carry its name."""
+
+    __slots__ = ("addresses", "created", "form", "generation", "name", "own", "served", "slices", "space", "uid")
+
+    def __init__(self, space: Namespace, name: str) -> None:
+        self.space = space
+        self.name = name
+        self.form = ABSENT
+        self.own: bytes = records.NO_GROUPS  # EXTERNAL: the target's wire name
+        self.addresses: tuple[int, ...] = ()
+        self.created = ""
+        self.uid = 0
+        self.generation = 0
+        self.slices: tuple[Slice, ...] = ()  # by name
+        self.served = False
+
+    @property
+    def labels(self) -> bytes:
+        """`name.ns.svc` as labels, without root."""
+        return records.label(self.name) + records.label(self.space.name) + b"\3svc"
+
+
+class Slice:
+    """An EndpointSlice, or an Endpoints object, as the groups that it adds to its Service."""
+
+    __slots__ = ("generation", "groups", "name", "service", "uid")
+
+    def __init__(self, service: Service, name: str) -> None:
+        self.service = service
+        self.name = name
+        self.groups = records.NO_GROUPS
+        self.uid = 0
+        self.generation = 0
+
+
+class Pod:
+    __slots__ = ("addresses", "generation", "uid")
+
+    def __init__(self) -> None:
+        self.addresses: tuple[str, ...] = ()
+        self.uid = 0
+        self.generation = 0
+
+
+class TreeCache:
+    """One cluster's names, as one `kubernetes` plugin serves them.
+
+    `local_ips` are the server's own addresses, for the zones' NS; `clock` gives the unix time of SOA serials;
+    `complain` takes one line for each thing that makes no sense in an object.
+    """
+
+    def __init__(
+        self,
+        config: model.Kubernetes,
+        *,
+        local_ips: Iterable[str] = (),
+        clock: Callable[[], float] = time.time,
+        complain: Callable[[str], None] = logger.warning,
+    ) -> None:
+        self.config = config
+        self.is_synced = False
+        self.serial = 0
+        self._clock = clock
+        self._complain = complain
+        self._zones = [records.wire_name(zone.lower()) for zone in config.zones]
+        self._forward = [zone for zone in self._zones if not records.is_reverse_zone(zone)]
+        self._primary = records.wire_name(records.primary_zone([zone.lower() for zone in config.zones]))
+        self._exposed = frozenset(config.namespaces)
+        parsed = (records.parse_address(text) for text in local_ips)
+        self._local = tuple(dict.fromkeys(address for address in parsed if address))
+        self._local_keys = frozenset(_key(address) for address in self._local)
+        self._namespaces: dict[str, Namespace] = {}
+        self._by_cluster_ip: dict[int, Service | tuple[Service, ...]] = {}
+        self._by_ip: dict[int, Slice | tuple[Slice, ...]] = {}
+        self._pod_count: dict[tuple[str, str], int] = {}
+        self._counts = dict.fromkeys(Kind, 0)
+        self._dirty_spaces: dict[Namespace, None] = {}
+        self._dirty_services: dict[Service, None] = {}
+        self._dirty_ips: dict[int, None] = {}
+        self._dirty_pods: dict[tuple[str, str], None] = {}
+        self._apex_dirty = False
+        self._sent_synced = False
+        self._complaints: dict[tuple[Kind, str], tuple[str, ...]] = {}
+        self._generations = dict.fromkeys(Kind, 0)
+
+    # --- changes that come in ----------------------------------------------------------------------------------------
+
+    def apply(self, kind: Kind, item: objects.AnyObject) -> None:
+        """An object as it is from now on. What it says that makes no sense is complained about once, the rest is used."""
+        found: list[str] = []
+        if isinstance(item, objects.Service):
+            self._apply_service(item, found.append)
+        elif isinstance(item, objects.EndpointSlice):
+            made = records.slice_groups(item, pod_names=self.config.endpoint_pod_names, complain=found.append)
+            self._apply_slice(Kind.ENDPOINTSLICES, item, item.service_name, made, found.append)
+        elif isinstance(item, objects.Endpoints):
+            made = records.endpoints_groups(item, pod_names=self.config.endpoint_pod_names, complain=found.append)
+            self._apply_slice(Kind.ENDPOINTS, item, item.name, made, found.append)
+        elif isinstance(item, objects.Namespace):
+            self._apply_namespace(item, found.append)
+        else:
+            self._apply_pod(item, found.append)
+        self._report(kind, objects.qualified(item.namespace, item.name), tuple(found))
+
+    def remove(self, kind: Kind, namespace: str, name: str, *, uid: str = "") -> None:
+        """An object that is gone. With a uid: only if it is the object that is known, so that an old news does no harm."""
+        space = self._namespaces.get(name if kind is Kind.NAMESPACES else namespace)
+        known = self._known(kind, space, name) if space else None
+        if space is None or known is None or (uid and known.uid and known.uid != _uid(uid)):
+            return
+        self._complaints.pop((kind, objects.qualified(namespace, name)), None)
+        self._forget(kind, space, name)
+
+    def begin_list(self, kind: Kind) -> None:
+        """A whole list comes: what isn't applied until `end_list` is gone."""
+        self._generations[kind] = (self._generations[kind] + 1) & 0xFF
+
+    def end_list(self, kind: Kind) -> int:
+        """Remove what the list did not have; how many objects that were."""
+        generation = self._generations[kind]
+        gone = [
+            (space, name)
+            for space in self._namespaces.values()
+            for name, known in self._all_known(kind, space)
+            if known.generation != generation
+        ]
+        for space, name in gone:
+            self._complaints.pop((kind, objects.qualified(space.name if name != space.name else "", name)), None)
+            self._forget(kind, space, name)
+        return len(gone)
+
+    def keep(self, kind: Kind, namespace: str, name: str) -> None:
+        """The list at hand has this object, but in a form that can't be read: what is known of it stays."""
+        space = self._namespaces.get(name if kind is Kind.NAMESPACES else namespace)
+        known = self._known(kind, space, name) if space else None
+        if known is not None:
+            known.generation = self._generations[kind]
+
+    def count(self, kind: Kind) -> int:
+        """How many objects of a kind are known."""
+        return self._counts[kind]
+
+    def is_headless(self, namespace: str, name: str) -> bool | None:
+        """Whether a Service is headless; None: it isn't known."""
+        space = self._namespaces.get(namespace)
+        service = space.services.get(name) if space else None
+        return None if service is None or service.form == ABSENT else service.form == HEADLESS
+
+    # --- what goes out -----------------------------------------------------------------------------------------------
+
+    def drain(self) -> bytes:
+        """The operations since the last call, empty if no answer changed."""
+        return b"".join(self._drain())
+
+    def drain_frames(self) -> list[bytes]:
+        """As `drain`, in runs of at most FRAME_MAX octets, except for one larger operation."""
+        return list(_framed(self._drain()))
+
+    def snapshot(self) -> Iterator[bytes]:
+        """Operations that fill an empty table, in runs of at most FRAME_MAX octets.
+
+        Changes may come in between two runs: what `drain` gives afterwards makes the table right.
+        """
+        return _framed(self._snapshot())
+
+    def set_synced(self, is_synced: bool) -> None:
+        """Whether every list is complete: until then a name that isn't known is SERVFAIL, not NXDOMAIN."""
+        self.is_synced = is_synced
+
+    def _drain(self) -> list[bytes]:
+        operations: list[bytes] = []
+        for space in _taken(self._dirty_spaces):
+            operations += self._namespace_operations(space)
+        for service in _taken(self._dirty_services):
+            operations += self._service_operations(service)
+        for namespace, label in _taken(self._dirty_pods):
+            operations += self._pod_operations(namespace, label, always=True)
+        operations += self._reverse_operations(_taken(self._dirty_ips), always=True)
+        if self._apex_dirty:
+            self._apex_dirty = False
+            operations += self._apex_operations()
+        if operations:
+            self.serial = int(self._clock())
+            operations.append(records.serial(self.serial))
+        if self.is_synced != self._sent_synced:
+            self._sent_synced = self.is_synced
+            operations.append(records.synced(self.is_synced))
+        return operations
+
+    def _snapshot(self) -> Iterator[bytes]:
+        yield records.primary(self._primary)
+        for zone in self._zones:
+            yield records.zone(zone, self.config.ttl)
+        yield records.serial(self.serial)
+        yield records.synced(self.is_synced)
+        yield from self._apex_operations()
+        for zone in self._zones:
+            yield from self._fixed_operations(zone)
+        for space in list(self._namespaces.values()):
+            if self._is_exposed(space):
+                yield from self._namespace_nodes(space)
+            for service in list(space.services.values()):
+                made = self._service_data(service)
+                if made is not None:
+                    yield from self._puts(service.labels, made)
+        for namespace, label in list(self._pod_count):
+            yield from self._pod_operations(namespace, label, always=False)
+        keys = list(self._by_cluster_ip) + [key for key in self._by_ip if key not in self._by_cluster_ip]
+        yield from self._reverse_operations(keys, always=False)
+
+    def _puts(self, labels: bytes, made: bytes) -> Iterator[bytes]:
+        """The same data below every forward zone; a name over 255 octets is left out."""
+        for zone in self._forward:
+            if len(labels) + len(zone) <= records.NAME_MAX:
+                yield records.put(labels + zone, made)
+
+    def _removes(self, labels: bytes) -> Iterator[bytes]:
+        for zone in self._forward:
+            if len(labels) + len(zone) <= records.NAME_MAX:
+                yield records.remove(labels + zone)
+
+    # --- fixed names, namespaces, Services ---------------------------------------------------------------------------
+
+    def _fixed_operations(self, zone: bytes) -> Iterator[bytes]:
+        """`dns-version` (specification 2.1), and the inner names that are NODATA: svc, pod."""
+        text = records.text_set(records.DNS_VERSION, records.DNS_VERSION_TTL)
+        yield records.put(b"\x0bdns-version" + zone, records.data(records.ONLY_THESE, text))
+        for inner in (b"\3svc", b"\3pod"):
+            yield records.put(inner + zone, records.data(records.TXT_NXDOMAIN))
+
+    def _is_exposed(self, space: Namespace) -> bool:
+        return space.exists and (not self._exposed or space.name in self._exposed)
+
+    def _namespace_nodes(self, space: Namespace) -> Iterator[bytes]:
+        name = records.label(space.name)
+        yield from self._puts(name + b"\3svc", records.data(records.TXT_NXDOMAIN))
+        if self.config.pods != "disabled":
+            flags = records.TXT_NXDOMAIN | (records.POD_ADDRESSES if self.config.pods == "insecure" else 0)
+            yield from self._puts(name + b"\3pod", records.data(flags))
+
+    def _namespace_operations(self, space: Namespace) -> Iterator[bytes]:
+        """A namespace that appears or goes; its Services and pods are marked, since they appear and go with it."""
+        exposed = self._is_exposed(space)
+        if exposed == space.served:
+            return
+        space.served = exposed
+        self._dirty_services.update(dict.fromkeys(space.services.values()))
+        self._dirty_pods.update((key, None) for key in self._pod_count if key[0] == space.name)
+        if self._exposed:
+            self._dirty_ips.update((key, None) for key in _addresses_in(space))
+        if exposed:
+            yield from self._namespace_nodes(space)
+            return
+        name = records.label(space.name)
+        yield from self._removes(name + b"\3svc")
+        if self.config.pods != "disabled":
+            yield from self._removes(name + b"\3pod")
+
+    def _service_data(self, service: Service) -> bytes | None:
+        """What a Service's name holds; None: it is NXDOMAIN."""
+        if not self._is_exposed(service.space) or service.form in (ABSENT, UNUSABLE):
+            return None
+        if service.form == EXTERNAL:
+            return records.data(0, records.cname_set(service.own, self.config.ttl))
+        endpoints = [one.groups for one in service.slices if one.groups != records.NO_GROUPS]
+        headless = service.form == HEADLESS
+        if not endpoints and (headless or self.config.ignore_empty_service):
+            return None
+        made = records.service_set(
+            service.labels, headless=headless, own=service.own, endpoints=endpoints, ttl=self.config.ttl
+        )
+        return records.data(0, made)
+
+    def _service_operations(self, service: Service) -> Iterator[bytes]:
+        made = self._service_data(service)
+        was_served, service.served = service.served, made is not None
+        if made is not None:
+            return self._puts(service.labels, made)
+        return self._removes(service.labels) if was_served else iter(())
+
+    def _apply_service(self, item: objects.Service, complain: records.Complain) -> None:
+        if not _are_labels(item.namespace, item.name, complain):
+            return
+        space = self._space(item.namespace)
+        service = self._service(space, item.name)
+        self._counts[Kind.SERVICES] += service.form == ABSENT
+        form, own, addresses = _service_parts(item, complain)
+        self._check_length(service.labels, complain)
+        service.uid, service.generation = _uid(item.uid), self._generations[Kind.SERVICES]
+        if (service.form, service.own, service.addresses, service.created) == (form, own, addresses, item.created):
+            return
+        self._set_addresses(service, addresses, item.created)
+        service.form, service.own = form, own
+        self._touch(service)
+
+    def _set_addresses(self, service: Service, addresses: tuple[int, ...], created: str) -> None:
+        for key in service.addresses:
+            _unindex(self._by_cluster_ip, key, service)
+        for key in addresses:
+            _index(self._by_cluster_ip, key, service)
+        self._dirty_ips.update(dict.fromkeys((*service.addresses, *addresses)))
+        service.addresses, service.created = addresses, created
+
+    def _touch(self, service: Service) -> None:
+        self._dirty_services[service] = None
+        if self._local_keys and not self._apex_dirty:
+            self._apex_dirty = any(service is one.service for one in self._local_slices())
+
+    def _check_length(self, labels: bytes, complain: records.Complain) -> None:
+        for zone in self._forward:
+            if len(labels) + len(zone) > records.NAME_MAX:
+                complain(f"its name has {len(labels) + len(zone)} octets, {records.NAME_MAX} are possible")
+
+    # --- slices and reverse names ------------------------------------------------------------------------------------
+
+    def _apply_slice(
+        self, kind: Kind, item: objects.AnyObject, owner: str, made: records.Groups, complain: records.Complain
+    ) -> None:
+        """A slice's groups from now on. One without a Service's name belongs to nobody and is left out."""
+        known_space = self._namespaces.get(item.namespace)
+        known = known_space.slices.get(item.name) if known_space else None
+        if known is not None and known.service.name != owner:
+            self._forget(kind, known.service.space, item.name)
+            known = None
+        if not owner or not _are_labels(item.namespace, owner, complain):
+            return
+        if known is None:
+            known = self._new_slice(kind, self._service(self._space(item.namespace), owner), item.name)
+        known.uid, known.generation = _uid(item.uid), self._generations[kind]
+        self._set_groups(known, made)
+
+    def _new_slice(self, kind: Kind, service: Service, name: str) -> Slice:
+        made = Slice(service, name)
+        service.space.slices[name] = made
+        service.slices = tuple(sorted((*service.slices, made), key=lambda one: one.name))
+        self._counts[kind] += 1
+        return made
+
+    def _set_groups(self, known: Slice, made: records.Groups) -> None:
+        if known.groups == made:
+            return
+        before = set(records.read_endpoints(known.groups))
+        after = set(records.read_endpoints(made))
+        known.groups = made
+        old, new = {address for address, _ in before}, {address for address, _ in after}
+        for address in old - new:
+            _unindex(self._by_ip, _key(address), known)
+        for address in new - old:
+            _index(self._by_ip, _key(address), known)
+        changed = [_key(address) for address, _ in before ^ after]
+        self._dirty_ips.update(dict.fromkeys(changed))
+        if not self._local_keys.isdisjoint(changed):
+            self._apex_dirty = True
+        self._touch(known.service)
+
+    def _reverse_operations(self, keys: Iterable[int], *, always: bool) -> Iterator[bytes]:
+        """PTR of each address (specification 2.3.3); `always`: also the removal of those without."""
+        decoded: dict[Slice, dict[int, list[bytes]]] = {}
+        for key in keys:
+            name = records.reverse_name(_address(key))
+            if not any(records.is_below(name, zone) for zone in self._zones):
+                continue
+            targets = self._ptr_targets(key, decoded)
+            if targets:
+                made = records.data(records.ONLY_THESE, records.ptr_set(targets, self.config.ttl))
+                yield records.put(name, made)
+            elif always:
+                yield records.remove(name)
+
+    def _ptr_targets(self, key: int, decoded: dict[Slice, dict[int, list[bytes]]]) -> list[bytes]:
+        """The names that an address has, without the primary zone: its Service's, else every ready endpoint's."""
+        services = [service for service in _entries(self._by_cluster_ip, key) if self._has_reverse(service)]
+        if services:
+            newest = max(services, key=lambda service: (service.created, service.space.name, service.name))
+            return self._short_enough([newest.labels])
+        found: list[bytes] = []
+        for one in sorted(_entries(self._by_ip, key), key=lambda one: (one.service.space.name, one.name)):
+            if self._has_reverse(one.service):
+                labels = one.service.labels
+                found += [records.label_octets(name) + labels for name in _decoded(decoded, one).get(key, ())]
+        return self._short_enough(dict.fromkeys(found))
+
+    def _has_reverse(self, service: Service) -> bool:
+        """`namespaces` filters PTR too; a namespace that is gone or filtered by its labels doesn't, as in CoreDNS."""
+        return not self._exposed or self._is_exposed(service.space)
+
+    def _short_enough(self, targets: Iterable[bytes]) -> list[bytes]:
+        return [target for target in targets if len(target) + len(self._primary) <= records.NAME_MAX]
+
+    # --- the zones' own names ----------------------------------------------------------------------------------------
+
+    def _local_slices(self) -> list[Slice]:
+        found = (one for address in self._local for one in _entries(self._by_ip, _key(address)))
+        return list(dict.fromkeys(found))
+
+    def _name_servers(self) -> list[tuple[bytes, bytes]]:
+        """Names below the zone and addresses of this server, as CoreDNS's nsAddrs finds them.
+
+        The Services whose ready endpoints have one of our addresses; without any such endpoint, `ns.dns` and our
+        addresses.
+        """
+        slices = self._local_slices()
+        if not slices:
+            return [(b"\2ns\3dns", address) for address in self._local]
+        found: list[tuple[bytes, bytes]] = []
+        for one in slices:
+            labels = one.service.labels
+            if one.service.form == HEADLESS:
+                endpoints = records.read_endpoints(one.groups)
+                found += [(records.label_octets(records.endpoint_label(end)) + labels, end[0]) for end in endpoints]
+            elif one.service.form != ABSENT:
+                found += [(labels, _address(key)) for key in one.service.addresses]
+        return found
+
+    def _apex_operations(self) -> Iterator[bytes]:
+        """NS at each zone's apex, and the addresses behind it at `ns.dns`."""
+        servers = self._name_servers()
+        for zone in self._zones:
+            names = [name for name in dict.fromkeys(name for name, _ in servers) if len(name) + len(zone) <= 255]
+            sets = (records.ns_set(names, self.config.ttl),) if names else ()
+            yield records.put(zone, records.data(records.TXT_NXDOMAIN, *sets))
+            addresses = records.address_sets((address for _, address in servers), self.config.ttl)
+            yield records.put(b"\2ns\3dns" + zone, records.data(records.TXT_NXDOMAIN, *addresses))
+
+    # --- namespaces and pods -----------------------------------------------------------------------------------------
+
+    def _apply_namespace(self, item: objects.Namespace, complain: records.Complain) -> None:
+        if not _are_labels(item.name, item.name, complain):
+            return
+        space = self._space(item.name)
+        space.uid, space.generation = _uid(item.uid), self._generations[Kind.NAMESPACES]
+        if not space.exists:
+            space.exists = True
+            self._counts[Kind.NAMESPACES] += 1
+            self._dirty_spaces[space] = None
+
+    def _apply_pod(self, item: objects.Pod, complain: records.Complain) -> None:
+        """A pod's addresses. One that is being deleted is not news: it stays as it is known, or unknown, as in CoreDNS."""
+        if not _are_labels(item.namespace, "x", complain):
+            return
+        space = self._namespaces.get(item.namespace)
+        pod = space.pods.get(item.name) if space else None
+        if item.is_terminating:
+            if pod is not None:
+                pod.generation = self._generations[Kind.PODS]
+            return
+        if pod is None:
+            pod = self._space(item.namespace).pods[item.name] = Pod()
+            self._counts[Kind.PODS] += 1
+        pod.uid, pod.generation = _uid(item.uid), self._generations[Kind.PODS]
+        self._set_pod_addresses(item.namespace, pod, _pod_addresses(item, complain))
+
+    def _set_pod_addresses(self, namespace: str, pod: Pod, addresses: tuple[str, ...]) -> None:
+        if pod.addresses == addresses:
+            return
+        for text in pod.addresses:
+            left = self._pod_count[namespace, text] - 1
+            if left:
+                self._pod_count[namespace, text] = left
+            else:
+                del self._pod_count[namespace, text]
+        for text in addresses:
+            self._pod_count[namespace, text] = self._pod_count.get((namespace, text), 0) + 1
+        self._dirty_pods.update(((namespace, text), None) for text in (*pod.addresses, *addresses))
+        pod.addresses = addresses
+
+    def _pod_operations(self, namespace: str, text: str, *, always: bool) -> Iterator[bytes]:
+        """`a-b-c-d.ns.pod.Z` of `pods verified`."""
+        space = self._namespaces.get(namespace)
+        pods = self._pod_count.get((namespace, text), 0)
+        labels = records.label(text.replace(".", "-").replace(":", "-")) + records.label(namespace) + b"\3pod"
+        address = records.parse_address(text)
+        if address is not None and pods and space is not None and self._is_exposed(space):
+            made = records.pod_set(labels, address, pods=pods, ttl=self.config.ttl)
+            yield from self._puts(labels, records.data(0, made))
+        elif always:
+            yield from self._removes(labels)
+
+    # --- the tree itself ---------------------------------------------------------------------------------------------
+
+    def _space(self, name: str) -> Namespace:
+        space = self._namespaces.get(name)
+        if space is None:
+            space = self._namespaces[name] = Namespace(name)
+        return space
+
+    def _service(self, space: Namespace, name: str) -> Service:
+        service = space.services.get(name)
+        if service is None:
+            service = space.services[name] = Service(space, name)
+        return service
+
+    def _known(self, kind: Kind, space: Namespace, name: str) -> Service | Slice | Namespace | Pod | None:
+        if kind is Kind.NAMESPACES:
+            return space if space.exists else None
+        if kind is Kind.SERVICES:
+            service = space.services.get(name)
+            return service if service and service.form != ABSENT else None
+        return space.pods.get(name) if kind is Kind.PODS else space.slices.get(name)
+
+    def _all_known(self, kind: Kind, space: Namespace) -> Iterator[tuple[str, Service | Slice | Namespace | Pod]]:
+        if kind is Kind.NAMESPACES:
+            names: Iterable[str] = (space.name,)
+        elif kind is Kind.SERVICES:
+            names = space.services
+        else:
+            names = space.pods if kind is Kind.PODS else space.slices
+        for name in names:
+            known = self._known(kind, space, name)
+            if known is not None:
+                yield name, known
+
+    def _forget(self, kind: Kind, space: Namespace, name: str) -> None:
+        """Take an object that is known out of the tree."""
+        self._counts[kind] -= 1
+        if kind is Kind.NAMESPACES:
+            space.exists = False
+            self._dirty_spaces[space] = None
+        elif kind is Kind.PODS:
+            self._set_pod_addresses(space.name, space.pods.pop(name), ())
+        elif kind is Kind.SERVICES:
+            self._forget_service(space.services[name])
+        else:
+            self._forget_slice(space.slices[name])
+        if space.is_empty:
+            del self._namespaces[space.name]
+
+    def _forget_service(self, service: Service) -> None:
+        self._touch(service)
+        self._set_addresses(service, (), "")
+        service.form, service.own, service.uid = ABSENT, records.NO_GROUPS, 0
+        self._prune(service)
+
+    def _forget_slice(self, known: Slice) -> None:
+        self._set_groups(known, records.NO_GROUPS)
+        service = known.service
+        service.slices = tuple(one for one in service.slices if one is not known)
+        del service.space.slices[known.name]
+        self._prune(service)
+
+    def _prune(self, service: Service) -> None:
+        if service.form == ABSENT and not service.slices:
+            del service.space.services[service.name]
+
+    def _report(self, kind: Kind, name: str, found: tuple[str, ...]) -> None:
+        """Complain about an object when what is wrong with it is new."""
+        known = self._complaints.pop((kind, name), ())
+        if not found:
+            return
+        self._complaints[kind, name] = found
+        for sentence in dict.fromkeys(found):
+            if sentence not in known:
+                self._complain(f"{kind} {name}: {sentence}")
+
+
+# --- helpers ---------------------------------------------------------------------------------------------------------
+
+
+def _service_parts(item: objects.Service, complain: records.Complain) -> tuple[int, bytes, tuple[int, ...]]:
+    """A Service's form, its own octets and the keys of its cluster IPs."""
+    if item.is_external:
+        target = _external_target((item.spec.external_name or "") if item.spec else "", complain)
+        return (UNUSABLE, records.NO_GROUPS, ()) if target is None else (EXTERNAL, target, ())
+    if item.is_headless:
+        return HEADLESS, records.NO_GROUPS, ()
+    addresses = []
+    for text in item.cluster_ips:
+        address = records.parse_address(text)
+        if address is None:
+            complain(f"clusterIP {text!r} is no IP address")
+        else:
+            addresses.append(address)
+    if not addresses:
+        complain("it has no clusterIP, so no answer; a headless Service says clusterIP: None")
+        return UNUSABLE, records.NO_GROUPS, ()
+    ports = records.ports(item.spec.ports if item.spec else None, complain)
+    made = records.groups(ports, [(address, b"") for address in addresses])
+    return CLUSTER, made, tuple(dict.fromkeys(_key(address) for address in addresses))
+
+
+def _external_target(text: str, complain: records.Complain) -> bytes | None:
+    """The wire name of an externalName; None: it can't be one, which is NXDOMAIN in CoreDNS if it is an address."""
+    if records.parse_address(text) is not None:
+        complain(f"externalName {text!r} is an address, not a name")
+        return None
+    try:
+        target = records.wire_name(text)
+    except records.NameTooLong as error:
+        complain(f"externalName: {error}")
+        return None
+    if target == b"\0":
+        complain("externalName is empty")
+        return None
+    return target
+
+
+def _are_labels(namespace: str, name: str, complain: records.Complain) -> bool:
+    """Whether both can be labels of a DNS name, lower case as Kubernetes has them."""
+    for field, text in (("namespace", namespace), ("name", name)):
+        if not _LABEL.fullmatch(text):
+            complain(f"its {field} {text[:80]!r} is no DNS label (1 to 63 of a-z, 0-9, -)")
+            return False
+    return True
+
+
+def _pod_addresses(item: objects.Pod, complain: records.Complain) -> tuple[str, ...]:
+    """The addresses as they are spelled, since a pod's name must spell them so (CoreDNS compares text)."""
+    found = []
+    for text in item.addresses:
+        if records.parse_address(text) is None:
+            complain(f"podIP {text!r} is no IP address")
+        else:
+            found.append(text)
+    return tuple(dict.fromkeys(found))
+
+
+def _addresses_in(space: Namespace) -> Iterator[int]:
+    for service in space.services.values():
+        yield from service.addresses
+    for one in space.slices.values():
+        for address, _ in records.read_endpoints(one.groups):
+            yield _key(address)
+
+
+def _key(address: bytes) -> int:
+    """A packed address as a small object: 4 octets as they are, 16 above every IPv4 address."""
+    return int.from_bytes(address, "big") | (_IPV6_KEY if len(address) == 16 else 0)
+
+
+def _address(key: int) -> bytes:
+    return (key ^ _IPV6_KEY).to_bytes(16, "big") if key & _IPV6_KEY else key.to_bytes(4, "big")
+
+
+def _uid(text: str) -> int:
+    """Enough of a uid to tell two objects of one name apart; 0: unknown."""
+    return hash(text) & 0xFFFFFFFF if text else 0
+
+
+def _index(index: dict[int, Any], key: int, value: Service | Slice) -> None:
+    """Add a value to the one or several of a key; several are kept as a tuple, one as itself."""
+    known = index.get(key)
+    if known is None:
+        index[key] = value
+    else:
+        index[key] = (*known, value) if isinstance(known, tuple) else (known, value)
+
+
+def _unindex(index: dict[int, Any], key: int, value: Service | Slice) -> None:
+    known = index.get(key)
+    if isinstance(known, tuple):
+        left = tuple(one for one in known if one is not value)
+        index[key] = left if len(left) > 1 else left[0]
+    elif known is value:
+        del index[key]
+
+
+def _entries(index: dict[int, Any], key: int) -> tuple[Any, ...]:
+    known = index.get(key)
+    if known is None:
+        return ()
+    return known if isinstance(known, tuple) else (known,)
+
+
+def _decoded(cache: dict[Slice, dict[int, list[bytes]]], one: Slice) -> dict[int, list[bytes]]:
+    """A slice's endpoint labels by address, read once for a run of addresses."""
+    known = cache.get(one)
+    if known is None:
+        if len(cache) > 256:
+            cache.clear()
+        known = cache[one] = {}
+        for endpoint in records.read_endpoints(one.groups):
+            known.setdefault(_key(endpoint[0]), []).append(records.endpoint_label(endpoint))
+    return known
+
+
+def _taken(dirty: dict[Any, None]) -> list[Any]:
+    taken = list(dirty)
+    dirty.clear()
+    return taken
+
+
+def _framed(operations: Iterable[bytes]) -> Iterator[bytes]:
+    """Whole operations put together up to FRAME_MAX octets."""
+    run: list[bytes] = []
+    size = 0
+    for operation in operations:
+        if run and size + len(operation) > FRAME_MAX:
+            yield b"".join(run)
+            run, size = [], 0
+        run.append(operation)
+        size += len(operation)
+    if run:
+        yield b"".join(run)
