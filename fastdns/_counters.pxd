@@ -66,8 +66,6 @@ cpdef enum WorkerSlot:          # of the worker as a whole
     WORKER_TCP_TIMEOUTS = 8     # closed since idle, or half a message came and no more
     WORKER_ACCEPT_FAILURES = 9  # EMFILE and its like
     WORKER_UDP_FAILURES = 10    # reading a UDP socket failed
-    WORKER_HOSTS_ENTRIES = 11   # a gauge
-    WORKER_HOSTS_RELOADED = 12  # a gauge: unix time in milliseconds
     WORKER_TABLES_SYNCED = 13   # a gauge: tables of clusters that hold a whole list
     WORKER_DELTAS = 14          # frames of records applied
     WORKER_UNDECIDED = 32       # a BLOCK for queries outside of any server block (zone `dropped`)

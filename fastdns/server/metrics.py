@@ -1,0 +1,134 @@
+"""Where each metric of one worker is in its slots: the supervisor reads, and the worker counts, by the same page.
+
+What holds what is said in fastdns/_counters.pxd. A zone that is served on two listeners has two blocks of slots, since
+CoreDNS labels by server. Zones of one Corefile block share its plugins, hence its caches and groups.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+from fastdns._counters import BlockSlot, CacheSlot, GroupSlot, UpstreamSlot, WorkerSlot
+from fastdns.config import model
+
+HOSTS_ENTRIES, HOSTS_RELOADED, HOSTS_SLOTS = 0, 1, 2  # gauges: entries, unix time in milliseconds
+
+# What answers or passes on a query in CoreDNS: the first after prometheus is the label `plugin` of responses.
+HANDLERS = ("Errors", "Log", "Loadbalance", "Cache", "Hosts", "Kubernetes", "Loop", "Forward", "Whoami")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PluginKey:
+    """One plugin of one Corefile block, whatever the number of its zones."""
+
+    file: str
+    line: int
+    position: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class BlockPlace:
+    first: int
+    block: int  # index in Config.blocks
+    listener: model.Listener
+    server: str
+    zone: str
+    plugin: str
+    is_exposed: bool  # plugin prometheus is there
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CachePlace:
+    first: int
+    server: str
+    zones: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class GroupPlace:
+    first: int
+    upstreams: tuple[str, ...]
+
+    def upstream_at(self, index: int) -> int:
+        return self.first + GroupSlot.GROUP_SLOTS + index * UpstreamSlot.UPSTREAM_SLOTS
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class HostsPlace:
+    first: int
+    path: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Layout:
+    """The slots of one worker."""
+
+    blocks: tuple[BlockPlace, ...]
+    caches: dict[PluginKey, CachePlace]
+    groups: dict[PluginKey, GroupPlace]
+    hosts: dict[PluginKey, HostsPlace]
+    slots: int
+
+
+def lay_out(config: model.Config) -> Layout:
+    at = int(WorkerSlot.WORKER_SLOTS)
+    blocks = []
+    for index, listener in find_servings(config):
+        blocks.append(place_block(config, index, listener, at))
+        at += BlockSlot.BLOCK_SLOTS
+    caches: dict[PluginKey, CachePlace] = {}
+    groups: dict[PluginKey, GroupPlace] = {}
+    hosts: dict[PluginKey, HostsPlace] = {}
+    for block, key, plugin in walk_plugins(config):
+        if isinstance(plugin, model.Cache) and key not in caches:
+            caches[key] = CachePlace(at, name_server(block.listeners[0]), ",".join(plugin.zones))
+            at += CacheSlot.CACHE_SLOTS
+        elif isinstance(plugin, model.Forward) and key not in groups:
+            groups[key] = GroupPlace(at, tuple(map(name_upstream, plugin.upstreams)))
+            at = groups[key].upstream_at(len(plugin.upstreams))
+        elif isinstance(plugin, model.Hosts) and key not in hosts:
+            hosts[key] = HostsPlace(at, plugin.path)
+            at += HOSTS_SLOTS
+    return Layout(tuple(blocks), caches, groups, hosts, at)
+
+
+def find_servings(config: model.Config) -> Iterator[tuple[int, model.Listener]]:
+    """Each zone on each of its listeners: (index of the block, listener)."""
+    for index, block in enumerate(config.blocks):
+        for listener in block.listeners:
+            yield index, listener
+
+
+def walk_plugins(config: model.Config) -> Iterator[tuple[model.ServerBlock, PluginKey, model.Plugin]]:
+    for block in config.blocks:
+        for position, plugin in enumerate(block.plugins):
+            yield block, PluginKey(block.file, block.line, position), plugin
+
+
+def place_block(config: model.Config, index: int, listener: model.Listener, first: int) -> BlockPlace:
+    block = config.blocks[index]
+    names = [type(plugin).__name__ for plugin in block.plugins]
+    return BlockPlace(
+        first=first,
+        block=index,
+        listener=listener,
+        server=name_server(listener),
+        zone=block.zone,
+        plugin=next((name.lower() for name in names if name in HANDLERS), ""),
+        is_exposed="Prometheus" in names,
+    )
+
+
+def name_server(listener: model.Listener) -> str:
+    """As CoreDNS's label `server`: `dns://:53`, `dns://[::1]:53`."""
+    return f"{listener.scheme}://{join_host(listener.address, listener.port)}"
+
+
+def name_upstream(upstream: model.Upstream) -> str:
+    """As CoreDNS's label `to`."""
+    return join_host(upstream.address, upstream.port)
+
+
+def join_host(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
