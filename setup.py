@@ -13,6 +13,7 @@ from setuptools import Extension, setup
 
 MODULES = [
     "_counters",
+    "_message",
     "_packet",
     "_service",
     "_trie",
