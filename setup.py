@@ -14,6 +14,7 @@ from setuptools import Extension, setup
 MODULES = [
     "_counters",
     "_message",
+    "_inflight",
     "_packet",
     "_service",
     "_trie",

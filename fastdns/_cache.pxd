@@ -2,6 +2,7 @@
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
+from fastdns._key cimport Key
 from fastdns._message cimport Reply
 
 cpdef enum Lookup:
@@ -28,14 +29,6 @@ cdef struct CacheOptions:
     uint32_t prefetch_window    # seconds
     uint32_t prefetch_percent   # of the TTL left
     bint keep_ttl           # answer with the TTL as it came, not counted down
-
-cdef struct Key:            # what tells two answers apart
-    const uint8_t* name_key
-    uint16_t name_len
-    uint16_t qtype
-    uint16_t qclass
-    bint wants_dnssec
-    bint checking_disabled
 
 cdef struct Entry           # layout is _cache's own
 

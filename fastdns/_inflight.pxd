@@ -12,7 +12,7 @@ question for the next flush. All times are nanoseconds of one monotonic clock, t
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
-from fastdns._cache cimport Key
+from fastdns._key cimport Key
 
 cpdef enum InflightLimit:
     RECEIVE_BATCH = 64      # datagrams that one receive_replies reads at most

@@ -1,0 +1,1468 @@
+"""Questions on their way upstream over UDP (see fastdns/_inflight.pxd for what callers may rely on).
+
+A question is FREE, then QUEUED for a flush, WAITING on a socket, or RESTING until the system has room again; it ends as
+REPLIED or FAILED, is HANDED to the caller by next_event, and is FREE again or QUEUED again by what the caller decides.
+Four indices lead to it: by what is asked (coalescing), by socket and id (replies), by time (a wheel), by socket (errors).
+Lists are linked by the index of a question, NOTHING ends them; nothing is allocated after a group was added.
+"""
+
+import socket as sockets
+
+cimport cython
+from libc.errno cimport EACCES, EAGAIN, EINTR, EINVAL, EMFILE, EMSGSIZE, ENFILE, ENOBUFS, ENOMEM, errno
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, realloc
+from libc.string cimport memcmp, memcpy, memset
+
+from fastdns._key cimport Key
+from fastdns._counters cimport (
+    GROUP_COALESCED, GROUP_HEALTHCHECK_BROKEN, GROUP_MAX_CONCURRENT_REJECTS, GROUP_MISMATCHED_REPLIES, GROUP_SLOTS,
+    UPSTREAM_CONN_CACHE_HITS, UPSTREAM_CONN_CACHE_MISSES, UPSTREAM_SLOTS, Counters, observe_exchange,
+)
+from fastdns._packet cimport (
+    AD, CD, FORMERR, HEADER_SIZE, NAME_MAX, OPCODE_MASK, OPT, QR, RCODE_MASK, RD, TC, UDP_OURS,
+)
+from fastdns._sockets cimport *
+from fastdns._wire cimport load_u16, store_u16, store_u32
+
+cdef extern from *:
+    ctypedef uint64_t uint128 "unsigned __int128"
+    int __builtin_ctzll(unsigned long long value) nogil
+
+
+cdef enum:
+    NOTHING = 0xFFFFFFFF
+    NO_SOCKET = 0xFFFF
+    SOCKETS_MAX = 768           # of all upstreams; a descriptor each
+    POOL_SIZE = 8               # sockets of an upstream that new questions go out by
+    SOCKET_QUERIES_MAX = 128    # then its port has been used for long enough
+    SEND_BATCH = 64
+    RECEIVE_SIZE = 4096         # octets; a longer reply reaches the caller as a truncated one
+    WIRE_SIZE = 288             # header, question and OPT at their largest: 12 + 255 + 4 + 11
+    OPT_SIZE = 11
+    OPT_DO = 0x8000
+    WHEEL_SLOTS = 2048
+    WHEEL_WORDS = 32            # a bit for each
+    WHEEL_SHIFT = 22            # a tick is 4.2 ms, the whole wheel 8.6 s
+    RANDOM_SIZE = 256           # getrandom() never gives fewer than asked up to this size
+    WAITERS_PER_QUESTION = 4
+    SOCKET_BUFFER = 1 << 20
+
+cdef enum:
+    FREE = 0
+    QUEUED = 1
+    WAITING = 2
+    RESTING = 3
+    REPLIED = 4
+    FAILED = 5
+    HANDED = 6
+
+cdef uint64_t SECOND = 1000000000
+cdef uint64_t SOCKET_AGE_MAX = 10 * SECOND      # CoreDNS's `expire`
+cdef uint64_t REST = 20000000                   # before the system is asked for room again
+cdef uint64_t NEVER = 0xFFFFFFFFFFFFFFFF
+
+
+cdef struct Question:
+    uint64_t asked_ns
+    uint64_t sent_ns
+    uint64_t deadline_ns        # of the question as a whole
+    uint64_t due_ns             # when its timer fires
+    uint32_t group
+    uint32_t upstream           # index in Table.upstreams
+    uint32_t hash
+    uint32_t next               # in the free list, the queue of its upstream, or the failed list
+    uint32_t timer_previous
+    uint32_t timer_next
+    uint32_t timer_slot         # NOTHING: no timer runs
+    uint32_t peer_previous      # of those on the same socket
+    uint32_t peer_next
+    uint32_t first_waiter
+    uint32_t last_waiter
+    uint32_t attempts           # tries that ended without a reply
+    uint16_t socket             # NO_SOCKET: none
+    uint16_t id
+    uint16_t flags              # RD, AD and CD
+    uint8_t state
+    uint8_t failure
+    uint8_t position            # in `order`, of the next upstream
+    uint8_t fails               # upstreams found down since the list was started
+    uint8_t retries             # replies that the caller did not want
+    bint without_edns
+    uint8_t order[UPSTREAMS_MAX]
+    Key key                     # its name is `name`
+    uint8_t name[NAME_MAX + 1]
+
+cdef struct Waiter:
+    uint64_t waiter
+    uint32_t next
+
+cdef struct Socket:
+    uint64_t opened_ns
+    int fd                      # -1: this place is free
+    uint32_t upstream
+    uint32_t live               # questions waiting on it
+    uint32_t first              # of them
+    uint32_t sent               # questions ever sent
+    uint32_t pool_slot          # NOTHING: retired
+
+cdef struct Upstream:
+    sockaddr_storage address
+    socklen_t address_size
+    uint64_t* slots
+    uint32_t group
+    uint32_t index              # in its group
+    uint32_t first              # queue
+    uint32_t last
+    uint16_t pool[POOL_SIZE]
+    bint is_pending             # stands in Table.pending
+    bint is_down
+    bint has_failed             # since failing_upstreams was last asked
+
+cdef struct Group:
+    sockaddr_storage source
+    socklen_t source_size       # 0: the system chooses
+    uint64_t* slots
+    uint64_t* own_slots         # owned, NULL: slots are somebody else's
+    uint64_t read_timeout_ns
+    uint32_t first              # in Table.upstreams
+    uint32_t count
+    uint32_t policy
+    uint32_t max_concurrent     # questions; 0: no limit
+    uint32_t concurrent
+    uint32_t max_attempts       # 0: no limit
+    uint32_t turn               # of round_robin
+    bint is_checked             # max_fails is not 0
+    bint fails_fast
+
+cdef struct Reply:
+    uint32_t slot
+    uint32_t size
+    uint8_t* wire
+
+cdef struct Table:
+    Question* questions
+    uint32_t questions_max
+    uint32_t free_question
+    uint32_t live
+    uint32_t* by_question       # open addressing, power of two
+    uint32_t* by_id
+    uint32_t mask
+    Waiter* waiters
+    uint32_t free_waiter
+    uint32_t waiters_used       # those above were never in the free list
+    uint32_t waiters_max
+    uint32_t questions_used
+    Group* groups
+    uint32_t group_count
+    Upstream* upstreams
+    uint32_t upstream_count
+    uint32_t* pending           # upstreams with a queue
+    uint32_t pending_count
+    Socket sockets[SOCKETS_MAX]
+    uint32_t sockets_used       # places ever used
+    uint32_t sockets_open
+    uint64_t next_sweep_ns
+    int epoll_fd
+    uint32_t failed_first
+    uint32_t failed_last
+    uint64_t tick
+    uint32_t timers
+    uint32_t wheel[WHEEL_SLOTS]
+    uint64_t wheel_map[WHEEL_WORDS]
+    uint64_t seed
+    uint64_t multiplier
+    uint8_t random[RANDOM_SIZE]
+    uint32_t random_at
+    uint32_t reply_next
+    uint32_t reply_count
+    Reply replies[RECEIVE_BATCH]
+    mmsghdr receive_heads[RECEIVE_BATCH]
+    iovec receive_parts[RECEIVE_BATCH]
+    uint8_t* receive_wire
+    mmsghdr send_heads[SEND_BATCH]
+    iovec send_parts[SEND_BATCH]
+    uint32_t send_slots[SEND_BATCH]
+    uint8_t send_wire[SEND_BATCH][WIRE_SIZE]
+
+
+# --- randomness ----------------------------------------------------------------------------------------------------
+
+cdef uint16_t random_u16(Table* table) noexcept nogil:
+    """16 bits of the kernel's generator, fetched in bulk and forgotten once used."""
+    cdef uint16_t value
+    if table.random_at + 2 > <uint32_t>RANDOM_SIZE:
+        while getrandom(table.random, RANDOM_SIZE, 0) != <ssize_t>RANDOM_SIZE:
+            pass                # only EINTR, and only before the generator is first seeded
+        table.random_at = 0
+    value = load_u16(table.random + table.random_at)
+    memset(table.random + table.random_at, 0, 2)
+    table.random_at += 2
+    return value
+
+
+cdef inline uint32_t random_below(Table* table, uint32_t bound) noexcept nogil:
+    """For small bounds; its bias is bound / 65536."""
+    return (<uint32_t>random_u16(table) * bound) >> 16
+
+
+# --- lists of waiters -----------------------------------------------------------------------------------------------
+
+cdef bint add_waiter(Table* table, Question* question, uint64_t waiter) noexcept nogil:
+    cdef uint32_t at = table.free_waiter
+    if at != <uint32_t>NOTHING:
+        table.free_waiter = table.waiters[at].next
+    elif table.waiters_used < table.waiters_max:
+        at = table.waiters_used
+        table.waiters_used += 1
+    else:
+        return False
+    table.waiters[at].waiter = waiter
+    table.waiters[at].next = NOTHING
+    if question.first_waiter == <uint32_t>NOTHING:
+        question.first_waiter = at
+    else:
+        table.waiters[question.last_waiter].next = at
+    question.last_waiter = at
+    return True
+
+
+cdef bint take_waiter(Table* table, Question* question, uint64_t* waiter) noexcept nogil:
+    cdef uint32_t at = question.first_waiter
+    if at == <uint32_t>NOTHING:
+        return False
+    waiter[0] = table.waiters[at].waiter
+    question.first_waiter = table.waiters[at].next
+    table.waiters[at].next = table.free_waiter
+    table.free_waiter = at
+    return True
+
+
+# --- by what is asked -----------------------------------------------------------------------------------------------
+
+cdef inline uint64_t mix(uint64_t left, uint64_t right) noexcept nogil:
+    cdef uint128 product = <uint128>left * right
+    return <uint64_t>product ^ <uint64_t>(product >> 64)
+
+
+cdef uint32_t hash_question(Table* table, uint32_t group, const Key* key, uint16_t flags) noexcept nogil:
+    """Seeded, so that nobody can choose names that collide."""
+    cdef uint64_t value = table.seed ^ key.name_len
+    cdef uint64_t word
+    cdef size_t at = 0
+    while at + 8 <= key.name_len:
+        memcpy(&word, key.name_key + at, 8)
+        value = mix(value ^ word, table.multiplier)
+        at += 8
+    word = 0
+    memcpy(&word, key.name_key + at, key.name_len - at)
+    value = mix(value ^ word, table.multiplier)
+    word = (<uint64_t>group << 48) ^ (<uint64_t>key.qtype << 32) ^ (<uint64_t>key.qclass << 16) ^ flags
+    word ^= <uint64_t>(1 if key.wants_dnssec else 0) << 15
+    value = mix(value ^ word, table.multiplier)
+    return <uint32_t>(value ^ (value >> 32))
+
+
+cdef bint is_same(const Question* question, uint32_t group, const Key* key, uint16_t flags) noexcept nogil:
+    return (
+        question.group == group and question.flags == flags and question.key.name_len == key.name_len
+        and question.key.qtype == key.qtype and question.key.qclass == key.qclass
+        and (not question.key.wants_dnssec) == (not key.wants_dnssec)
+        and memcmp(question.name, key.name_key, key.name_len) == 0
+    )
+
+
+cdef uint32_t find_question(Table* table, uint32_t hash, uint32_t group, const Key* key, uint16_t flags) noexcept nogil:
+    """The question's index, NOTHING if nobody asks that."""
+    cdef uint32_t at = hash & table.mask
+    cdef uint32_t slot
+    while True:
+        slot = table.by_question[at]
+        if slot == <uint32_t>NOTHING:
+            return slot
+        if table.questions[slot].hash == hash and is_same(&table.questions[slot], group, key, flags):
+            return slot
+        at = (at + 1) & table.mask
+
+
+cdef inline uint32_t id_hash(Table* table, uint16_t socket_at, uint16_t id) noexcept nogil:
+    return <uint32_t>mix(table.seed ^ (<uint32_t>socket_at << 16 | id), table.multiplier)
+
+
+cdef inline uint32_t home_of(Table* table, uint32_t slot, bint by_id) noexcept nogil:
+    cdef Question* question = &table.questions[slot]
+    return (id_hash(table, question.socket, question.id) if by_id else question.hash) & table.mask
+
+
+cdef void index_question(Table* table, uint32_t slot, bint by_id) noexcept nogil:
+    cdef uint32_t* index = table.by_id if by_id else table.by_question
+    cdef uint32_t at = home_of(table, slot, by_id)
+    while index[at] != <uint32_t>NOTHING:
+        at = (at + 1) & table.mask
+    index[at] = slot
+
+
+cdef void unindex_question(Table* table, uint32_t slot, bint by_id) noexcept nogil:
+    """Take a question out, and move those behind it up, so that no marks of the dead are needed."""
+    cdef uint32_t* index = table.by_id if by_id else table.by_question
+    cdef uint32_t hole = home_of(table, slot, by_id)
+    cdef uint32_t at, home
+    while index[hole] != slot:
+        if index[hole] == <uint32_t>NOTHING:
+            return
+        hole = (hole + 1) & table.mask
+    at = hole
+    while True:
+        at = (at + 1) & table.mask
+        if index[at] == <uint32_t>NOTHING:
+            break
+        home = home_of(table, index[at], by_id)
+        if ((at - home) & table.mask) >= ((at - hole) & table.mask):
+            index[hole] = index[at]
+            hole = at
+    index[hole] = NOTHING
+
+
+cdef uint32_t find_by_id(Table* table, uint16_t socket_at, uint16_t id) noexcept nogil:
+    cdef uint32_t at = id_hash(table, socket_at, id) & table.mask
+    cdef uint32_t slot
+    while True:
+        slot = table.by_id[at]
+        if slot == <uint32_t>NOTHING:
+            return slot
+        if table.questions[slot].id == id and table.questions[slot].socket == socket_at:
+            return slot
+        at = (at + 1) & table.mask
+
+
+# --- by time ---------------------------------------------------------------------------------------------------------
+
+cdef void start_timer(Table* table, uint32_t slot, uint64_t due_ns, uint64_t now_ns) noexcept nogil:
+    """Fire at `due_ns` or up to a tick later. What lies beyond the wheel fires at its end, and is started again."""
+    cdef Question* question = &table.questions[slot]
+    cdef uint64_t tick = (due_ns >> WHEEL_SHIFT) + 1
+    cdef uint32_t at
+    if table.timers == 0:
+        table.tick = now_ns >> WHEEL_SHIFT
+    if tick <= table.tick:
+        tick = table.tick + 1
+    if tick - table.tick >= <uint64_t>WHEEL_SLOTS:
+        tick = table.tick + WHEEL_SLOTS - 1
+    at = <uint32_t>(tick & (WHEEL_SLOTS - 1))
+    question.due_ns = due_ns
+    question.timer_slot = at
+    question.timer_previous = NOTHING
+    question.timer_next = table.wheel[at]
+    if table.wheel[at] != <uint32_t>NOTHING:
+        table.questions[table.wheel[at]].timer_previous = slot
+    table.wheel[at] = slot
+    table.wheel_map[at >> 6] |= <uint64_t>1 << (at & 63)
+    table.timers += 1
+
+
+cdef void stop_timer(Table* table, uint32_t slot) noexcept nogil:
+    cdef Question* question = &table.questions[slot]
+    cdef uint32_t at = question.timer_slot
+    if at == <uint32_t>NOTHING:
+        return
+    if question.timer_previous != <uint32_t>NOTHING:
+        table.questions[question.timer_previous].timer_next = question.timer_next
+    else:
+        table.wheel[at] = question.timer_next
+    if question.timer_next != <uint32_t>NOTHING:
+        table.questions[question.timer_next].timer_previous = question.timer_previous
+    if table.wheel[at] == <uint32_t>NOTHING:
+        table.wheel_map[at >> 6] &= ~(<uint64_t>1 << (at & 63))
+    question.timer_slot = NOTHING
+    table.timers -= 1
+
+
+cdef void fire_timers(Table* table, uint64_t now_ns) noexcept nogil:
+    cdef uint64_t target = now_ns >> WHEEL_SHIFT
+    cdef uint32_t at, slot
+    if table.timers == 0 or target <= table.tick:
+        return
+    if target - table.tick > <uint64_t>WHEEL_SLOTS:
+        table.tick = target - WHEEL_SLOTS
+    while table.tick < target and table.timers:
+        table.tick += 1
+        at = <uint32_t>(table.tick & (WHEEL_SLOTS - 1))
+        while table.wheel[at] != <uint32_t>NOTHING:
+            slot = table.wheel[at]
+            stop_timer(table, slot)
+            on_timer(table, slot, now_ns)
+
+
+cdef void on_timer(Table* table, uint32_t slot, uint64_t now_ns) noexcept nogil:
+    cdef Question* question = &table.questions[slot]
+    if question.due_ns > now_ns:
+        start_timer(table, slot, question.due_ns, now_ns)
+    elif question.state == <uint8_t>RESTING and now_ns < question.deadline_ns:
+        enqueue(table, slot)
+    else:
+        leave_socket(table, slot)
+        fail_try(table, slot, FAILED_TIMEOUT, now_ns)
+
+
+# --- sockets ---------------------------------------------------------------------------------------------------------
+
+cdef uint16_t open_socket(Table* table, uint32_t upstream_at, uint64_t now_ns) noexcept nogil:
+    """A socket on a port that the kernel chose at random, connected to the upstream; NO_SOCKET, and errno, if there is none."""
+    cdef Upstream* upstream = &table.upstreams[upstream_at]
+    cdef Group* group = &table.groups[upstream.group]
+    cdef sockaddr_storage source
+    cdef socklen_t source_size = upstream.address_size
+    cdef epoll_event event
+    cdef int size = SOCKET_BUFFER
+    cdef int one = 1
+    cdef int family = upstream.address.ss_family
+    cdef uint32_t at = 0
+    cdef int fd
+    while at < table.sockets_used and table.sockets[at].fd >= 0:
+        at += 1
+    if at == <uint32_t>SOCKETS_MAX:
+        return set_no_socket(-1, EMFILE)
+    fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
+    if fd < 0:
+        return NO_SOCKET
+    if group.source_size:
+        memcpy(&source, &group.source, sizeof(source))
+        source_size = group.source_size
+    else:
+        memset(&source, 0, sizeof(source))
+        source.ss_family = <uint16_t>family
+    if bind(fd, <const sockaddr*>&source, source_size) < 0:
+        return set_no_socket(fd, errno)
+    if connect(fd, <const sockaddr*>&upstream.address, upstream.address_size) < 0:
+        return set_no_socket(fd, errno)
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size))
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size))
+    if family == AF_INET:       # so that an unreachable host is told too, not only a closed port
+        setsockopt(fd, IPPROTO_IP, IP_RECVERR, &one, sizeof(one))
+    else:
+        setsockopt(fd, IPPROTO_IPV6, IPV6_RECVERR, &one, sizeof(one))
+    event.events = EPOLLIN
+    event.data.u64 = at
+    if epoll_ctl(table.epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0:
+        return set_no_socket(fd, errno)
+    table.sockets[at].fd = fd
+    table.sockets[at].upstream = upstream_at
+    table.sockets[at].opened_ns = now_ns
+    table.sockets[at].live = 0
+    table.sockets[at].first = NOTHING
+    table.sockets[at].sent = 0
+    table.sockets[at].pool_slot = NOTHING
+    table.sockets_open += 1
+    if at == table.sockets_used:
+        table.sockets_used += 1
+    return <uint16_t>at
+
+
+cdef uint16_t set_no_socket(int fd, int error) noexcept nogil:
+    if fd >= 0:
+        close(fd)
+    errno = error
+    return NO_SOCKET
+
+
+cdef void close_if_idle(Table* table, uint16_t at) noexcept nogil:
+    """Close a retired socket that nothing waits on."""
+    cdef Socket* sock = &table.sockets[at]
+    if sock.fd >= 0 and sock.live == 0 and sock.pool_slot == <uint32_t>NOTHING:
+        close(sock.fd)
+        sock.fd = -1
+        table.sockets_open -= 1
+
+
+cdef void retire_socket(Table* table, uint16_t at) noexcept nogil:
+    """Send nothing more by it; it goes when the last question that waits on it has gone."""
+    cdef Socket* sock = &table.sockets[at]
+    if sock.pool_slot != <uint32_t>NOTHING:
+        table.upstreams[sock.upstream].pool[sock.pool_slot] = NO_SOCKET
+        sock.pool_slot = NOTHING
+    close_if_idle(table, at)
+
+
+cdef bint is_worn(const Socket* sock, uint64_t now_ns) noexcept nogil:
+    return sock.sent >= <uint32_t>SOCKET_QUERIES_MAX or now_ns > sock.opened_ns + SOCKET_AGE_MAX
+
+
+cdef uint16_t pick_socket(Table* table, uint32_t upstream_at, uint64_t now_ns) noexcept nogil:
+    """One of the pool at random. A worn one is replaced if it can be, else used on; NO_SOCKET, and errno, if there is none."""
+    cdef Upstream* upstream = &table.upstreams[upstream_at]
+    cdef uint32_t place = random_below(table, POOL_SIZE)
+    cdef uint16_t old = upstream.pool[place]
+    cdef uint16_t fresh
+    cdef uint32_t step
+    if old != <uint16_t>NO_SOCKET and not is_worn(&table.sockets[old], now_ns):
+        return old
+    fresh = open_socket(table, upstream_at, now_ns)
+    if fresh != <uint16_t>NO_SOCKET:
+        if old != <uint16_t>NO_SOCKET:
+            retire_socket(table, old)
+        upstream.pool[place] = fresh
+        table.sockets[fresh].pool_slot = place
+        return fresh
+    for step in range(<uint32_t>POOL_SIZE):
+        old = upstream.pool[(place + step) % POOL_SIZE]
+        if old != <uint16_t>NO_SOCKET:
+            return old
+    return NO_SOCKET
+
+
+cdef void sweep_sockets(Table* table, uint64_t now_ns) noexcept nogil:
+    """Close what was idle for long, at most once a second."""
+    cdef uint32_t at
+    if now_ns < table.next_sweep_ns:
+        return
+    table.next_sweep_ns = now_ns + SECOND
+    for at in range(table.sockets_used):
+        if table.sockets[at].fd >= 0 and table.sockets[at].live == 0 and is_worn(&table.sockets[at], now_ns):
+            retire_socket(table, <uint16_t>at)
+
+
+cdef bint join_socket(Table* table, uint32_t slot, uint16_t at) noexcept nogil:
+    """Give the question an id that is not in use on the socket; False if none was found."""
+    cdef Question* question = &table.questions[slot]
+    cdef Socket* sock = &table.sockets[at]
+    cdef uint32_t left = 64
+    cdef uint16_t id = random_u16(table)
+    while find_by_id(table, at, id) != <uint32_t>NOTHING:
+        left -= 1
+        if left == 0:
+            return False
+        id = random_u16(table)
+    question.id = id
+    question.socket = at
+    index_question(table, slot, True)
+    question.peer_previous = NOTHING
+    question.peer_next = sock.first
+    if sock.first != <uint32_t>NOTHING:
+        table.questions[sock.first].peer_previous = slot
+    sock.first = slot
+    sock.live += 1
+    return True
+
+
+cdef void leave_socket(Table* table, uint32_t slot) noexcept nogil:
+    """Wait for nothing more on the socket: not for a reply, and for no timer."""
+    cdef Question* question = &table.questions[slot]
+    cdef uint16_t at = question.socket
+    stop_timer(table, slot)
+    if at == <uint16_t>NO_SOCKET:
+        return
+    unindex_question(table, slot, True)
+    if question.peer_previous != <uint32_t>NOTHING:
+        table.questions[question.peer_previous].peer_next = question.peer_next
+    else:
+        table.sockets[at].first = question.peer_next
+    if question.peer_next != <uint32_t>NOTHING:
+        table.questions[question.peer_next].peer_previous = question.peer_previous
+    question.socket = NO_SOCKET
+    table.sockets[at].live -= 1
+    close_if_idle(table, at)
+
+
+cdef void fail_socket(Table* table, uint16_t at, uint64_t now_ns) noexcept nogil:
+    """The network says that the upstream can't be reached: whatever waits on the socket goes to the next upstream at once."""
+    cdef uint32_t slot
+    while table.sockets[at].first != <uint32_t>NOTHING:
+        slot = table.sockets[at].first
+        leave_socket(table, slot)
+        fail_try(table, slot, FAILED_NETWORK, now_ns)
+    retire_socket(table, at)
+
+
+# --- which upstream: CoreDNS's plugin/forward/forward.go, ServeDNS --------------------------------------------------
+
+cdef void order_upstreams(Table* table, Group* group, Question* question) noexcept nogil:
+    """The group's upstreams in the order of its policy."""
+    cdef uint32_t at, other
+    cdef uint8_t held
+    for at in range(group.count):
+        question.order[at] = <uint8_t>at
+    if group.policy == <uint32_t>POLICY_RANDOM:
+        at = group.count
+        while at > 1:
+            other = random_below(table, at)
+            at -= 1
+            held = question.order[at]
+            question.order[at] = question.order[other]
+            question.order[other] = held
+    elif group.policy == <uint32_t>POLICY_ROUND_ROBIN:      # the one whose turn it is, then the others as they stand
+        group.turn = (group.turn + 1) % group.count
+        at = group.turn
+        held = question.order[at]
+        while at > 0:
+            question.order[at] = question.order[at - 1]
+            at -= 1
+        question.order[0] = held
+
+
+cdef bint choose_upstream(Table* table, Question* question) noexcept nogil:
+    """The next upstream in the list that is not down; a random one if all are, and False if the group fails fast then."""
+    cdef Group* group = &table.groups[question.group]
+    cdef uint32_t at
+    while True:
+        if question.position >= group.count:
+            question.position = 0
+            question.fails = 0
+        at = group.first + question.order[question.position]
+        question.position += 1
+        if not table.upstreams[at].is_down:
+            break
+        question.fails += 1
+        if question.fails < group.count:
+            continue
+        group.slots[<size_t>GROUP_HEALTHCHECK_BROKEN] += 1
+        if group.fails_fast:
+            return False
+        at = group.first + random_below(table, group.count)
+        break
+    question.upstream = at
+    return True
+
+
+cdef void fail_try(Table* table, uint32_t slot, Failure failure, uint64_t now_ns) noexcept nogil:
+    """This try is over without a reply: the next upstream is tried, or the question has failed."""
+    cdef Question* question = &table.questions[slot]
+    cdef Group* group = &table.groups[question.group]
+    question.failure = <uint8_t>failure
+    question.attempts += 1
+    if group.is_checked:
+        table.upstreams[question.upstream].has_failed = True
+    if (now_ns >= question.deadline_ns or question.fails >= group.count
+            or (group.max_attempts and question.attempts >= group.max_attempts)):
+        fail_question(table, slot)
+        return
+    if group.max_attempts == 0 and question.position >= group.count and failure == FAILED_NETWORK:
+        if not choose_upstream(table, question):
+            question.failure = FAILED_BROKEN
+            fail_question(table, slot)
+            return
+        rest_question(table, slot, now_ns)      # else a closed port would be asked without a pause until the deadline
+        return
+    if choose_upstream(table, question):
+        enqueue(table, slot)
+        return
+    question.failure = FAILED_BROKEN
+    fail_question(table, slot)
+
+
+cdef void fail_question(Table* table, uint32_t slot) noexcept nogil:
+    cdef Question* question = &table.questions[slot]
+    question.state = FAILED
+    question.next = NOTHING
+    if table.failed_first == <uint32_t>NOTHING:
+        table.failed_first = slot
+    else:
+        table.questions[table.failed_last].next = slot
+    table.failed_last = slot
+
+
+cdef void rest_question(Table* table, uint32_t slot, uint64_t now_ns) noexcept nogil:
+    """The system has no room to send it now (ENOBUFS, EMFILE): not the upstream's fault, and no reason to spin."""
+    cdef Question* question = &table.questions[slot]
+    question.state = RESTING
+    start_timer(table, slot, min(now_ns + REST, question.deadline_ns), now_ns)
+
+
+# --- sending ---------------------------------------------------------------------------------------------------------
+
+cdef void enqueue(Table* table, uint32_t slot) noexcept nogil:
+    cdef Question* question = &table.questions[slot]
+    cdef Upstream* upstream = &table.upstreams[question.upstream]
+    question.state = QUEUED
+    question.next = NOTHING
+    if upstream.first == <uint32_t>NOTHING:
+        upstream.first = slot
+    else:
+        table.questions[upstream.last].next = slot
+    upstream.last = slot
+    if not upstream.is_pending:
+        upstream.is_pending = True
+        table.pending[table.pending_count] = question.upstream
+        table.pending_count += 1
+
+
+cdef uint32_t dequeue(Table* table, Upstream* upstream) noexcept nogil:
+    cdef uint32_t slot = upstream.first
+    if slot != <uint32_t>NOTHING:
+        upstream.first = table.questions[slot].next
+    return slot
+
+
+cdef size_t write_query(const Question* question, uint8_t* wire) noexcept nogil:
+    """The message that is sent, its size; WIRE_SIZE octets hold any."""
+    cdef size_t at = HEADER_SIZE
+    memset(wire, 0, HEADER_SIZE)
+    store_u16(wire, question.id)
+    store_u16(wire + 2, question.flags)
+    wire[5] = 1
+    memcpy(wire + at, question.name, question.key.name_len)
+    at += question.key.name_len
+    store_u16(wire + at, question.key.qtype)
+    store_u16(wire + at + 2, question.key.qclass)
+    at += 4
+    if question.without_edns:
+        return at
+    wire[11] = 1
+    wire[at] = 0
+    store_u16(wire + at + 1, OPT)
+    store_u16(wire + at + 3, UDP_OURS)
+    store_u32(wire + at + 5, OPT_DO if question.key.wants_dnssec else 0)
+    store_u16(wire + at + 9, 0)
+    return at + OPT_SIZE
+
+
+cdef bint is_shortage(int error) noexcept nogil:
+    """True if the system lacks something that it may have again soon."""
+    return (error == EAGAIN or error == ENOBUFS or error == ENOMEM or error == EMFILE or error == ENFILE)
+
+
+cdef void drop_try(Table* table, uint32_t slot, int error, uint64_t now_ns) noexcept nogil:
+    """The question could not be sent."""
+    if is_shortage(error):
+        rest_question(table, slot, now_ns)
+    else:
+        fail_try(table, slot, FAILED_NETWORK, now_ns)
+
+
+cdef void flush_upstream(Table* table, uint32_t upstream_at, uint64_t now_ns) noexcept nogil:
+    """Send what is queued for an upstream now; what its sending brings about is for the next round."""
+    cdef Upstream* upstream = &table.upstreams[upstream_at]
+    cdef uint32_t last = upstream.last
+    cdef uint32_t slot = NOTHING
+    cdef uint16_t at
+    cdef uint32_t count
+    while slot != last and upstream.first != <uint32_t>NOTHING:
+        at = pick_socket(table, upstream_at, now_ns)
+        if at == <uint16_t>NO_SOCKET:
+            slot = dequeue(table, upstream)
+            drop_try(table, slot, errno, now_ns)
+            continue
+        count = 0
+        while slot != last and count < <uint32_t>SEND_BATCH:
+            slot = dequeue(table, upstream)
+            if not join_socket(table, slot, at):
+                rest_question(table, slot, now_ns)
+                continue
+            table.send_slots[count] = slot
+            table.send_parts[count].iov_len = write_query(&table.questions[slot], table.send_wire[count])
+            count += 1
+        send_batch(table, at, count, now_ns)
+
+
+cdef void send_batch(Table* table, uint16_t at, uint32_t count, uint64_t now_ns) noexcept nogil:
+    cdef uint32_t upstream_at = table.sockets[at].upstream
+    cdef int fd = table.sockets[at].fd
+    cdef uint32_t sent = 0
+    cdef uint32_t left = 4
+    cdef int error = 0
+    cdef int got
+    cdef uint32_t place
+    while sent < count and left:
+        got = sendmmsg(fd, table.send_heads + sent, count - sent, MSG_DONTWAIT | MSG_NOSIGNAL)
+        if got > 0:
+            sent += <uint32_t>got
+            continue
+        error = errno
+        if is_shortage(error):
+            break
+        left -= 1               # an error that an earlier datagram has left is told once: what we send now may well go
+    for place in range(sent):
+        mark_sent(table, table.send_slots[place], at, now_ns)
+    for place in range(sent, count):
+        leave_socket(table, table.send_slots[place])
+        drop_try(table, table.send_slots[place], error, now_ns)
+    if sent:
+        count_connections(&table.upstreams[upstream_at], &table.sockets[at], sent)
+    if error and not is_shortage(error) and error != EINTR:
+        fail_earlier(table, at, sent, now_ns)
+
+
+cdef void mark_sent(Table* table, uint32_t slot, uint16_t at, uint64_t now_ns) noexcept nogil:
+    cdef Question* question = &table.questions[slot]
+    cdef uint64_t due = now_ns + table.groups[question.group].read_timeout_ns
+    question.state = WAITING
+    question.sent_ns = now_ns
+    start_timer(table, slot, due if due < question.deadline_ns else question.deadline_ns, now_ns)
+
+
+cdef void count_connections(Upstream* upstream, Socket* sock, uint32_t sent) noexcept nogil:
+    """CoreDNS takes a connection per query: from its cache (a hit) or a new one (a miss)."""
+    if sock.sent == 0:
+        upstream.slots[<size_t>UPSTREAM_CONN_CACHE_MISSES] += 1
+        upstream.slots[<size_t>UPSTREAM_CONN_CACHE_HITS] += sent - 1
+    else:
+        upstream.slots[<size_t>UPSTREAM_CONN_CACHE_HITS] += sent
+    sock.sent += sent
+
+
+cdef void fail_earlier(Table* table, uint16_t at, uint32_t sent, uint64_t now_ns) noexcept nogil:
+    """An error of an earlier datagram came up while sending: those that waited on the socket before this batch have failed.
+
+    Those sent just now may have a live upstream again, so they wait; the socket is not used any more.
+    """
+    cdef uint32_t slot = table.sockets[at].first
+    cdef uint32_t following
+    cdef uint32_t place
+    cdef bint is_new
+    while slot != <uint32_t>NOTHING:
+        following = table.questions[slot].peer_next
+        is_new = False
+        for place in range(sent):
+            if table.send_slots[place] == slot:
+                is_new = True
+        if not is_new:
+            leave_socket(table, slot)
+            fail_try(table, slot, FAILED_NETWORK, now_ns)
+        slot = following
+    retire_socket(table, at)
+
+
+# --- receiving -------------------------------------------------------------------------------------------------------
+
+cdef bint is_reply_to(const Question* question, const uint8_t* wire, size_t size) noexcept nogil:
+    """True if the message answers the question: QR, opcode, one question with its name (in any case), type and class."""
+    cdef uint16_t name_len = question.key.name_len
+    cdef uint16_t at
+    cdef uint8_t octet
+    if size < <size_t>HEADER_SIZE + name_len + 4:
+        return False
+    if (load_u16(wire + 2) & (QR | OPCODE_MASK)) != QR or load_u16(wire + 4) != 1:
+        return False
+    for at in range(name_len):
+        octet = wire[HEADER_SIZE + at]
+        if <uint8_t>(octet - 65) < 26:
+            octet += 32
+        if octet != question.name[at]:
+            return False
+    return (load_u16(wire + HEADER_SIZE + name_len) == question.key.qtype
+            and load_u16(wire + HEADER_SIZE + name_len + 2) == question.key.qclass)
+
+
+cdef bint refuses_edns(const Question* question, const uint8_t* wire, size_t size) noexcept nogil:
+    """True for the bare header with FORMERR that servers older than EDNS send (RFC 6891 section 7)."""
+    return (size == <size_t>HEADER_SIZE and not question.without_edns and load_u16(wire + 4) == 0
+            and (load_u16(wire + 2) & (QR | OPCODE_MASK | RCODE_MASK)) == (QR | FORMERR))
+
+
+cdef void take_datagram(Table* table, uint16_t at, uint8_t* wire, size_t size, bint is_cut, uint64_t now_ns) noexcept nogil:
+    """Keep the datagram as the reply to the question that it belongs to, or count it and go on waiting."""
+    cdef Upstream* upstream = &table.upstreams[table.sockets[at].upstream]
+    cdef uint32_t slot = NOTHING
+    cdef Question* question
+    if size >= <size_t>HEADER_SIZE:
+        slot = find_by_id(table, at, load_u16(wire))
+    if slot == <uint32_t>NOTHING:
+        table.groups[upstream.group].slots[<size_t>GROUP_MISMATCHED_REPLIES] += 1
+        return
+    question = &table.questions[slot]
+    if refuses_edns(question, wire, size):
+        leave_socket(table, slot)
+        question.without_edns = True
+        enqueue(table, slot)
+        return
+    if not is_reply_to(question, wire, size):
+        table.groups[upstream.group].slots[<size_t>GROUP_MISMATCHED_REPLIES] += 1
+        return
+    if is_cut:                  # longer than what we asked for, and than our room: as CoreDNS, the client is told to use TCP
+        size = <size_t>HEADER_SIZE + question.key.name_len + 4
+        store_u16(wire + 2, load_u16(wire + 2) | TC)
+        memset(wire + 6, 0, 6)
+    leave_socket(table, slot)
+    observe_exchange(upstream.slots, load_u16(wire + 2) & RCODE_MASK,
+                     now_ns - question.sent_ns if now_ns > question.sent_ns else 0)
+    question.state = REPLIED
+    table.replies[table.reply_count].slot = slot
+    table.replies[table.reply_count].wire = wire
+    table.replies[table.reply_count].size = <uint32_t>size
+    table.reply_count += 1
+
+
+cdef bint read_errors(int fd) noexcept nogil:
+    """Empty the socket's queue of ICMP errors; True if one of them says that the upstream can't be reached."""
+    cdef msghdr message
+    cdef iovec part
+    cdef uint8_t payload[64]
+    cdef uint64_t control[64]
+    cdef cmsghdr* head
+    cdef bint is_unreachable = False
+    cdef uint32_t left = 64
+    part.iov_base = payload
+    part.iov_len = sizeof(payload)
+    while left:
+        left -= 1
+        memset(&message, 0, sizeof(message))
+        message.msg_iov = &part
+        message.msg_iovlen = 1
+        message.msg_control = control
+        message.msg_controllen = sizeof(control)
+        if recvmsg(fd, &message, MSG_ERRQUEUE | MSG_DONTWAIT) < 0:
+            break
+        head = CMSG_FIRSTHDR(&message)
+        while head != NULL:
+            if ((head.cmsg_level == IPPROTO_IP and head.cmsg_type == IP_RECVERR)
+                    or (head.cmsg_level == IPPROTO_IPV6 and head.cmsg_type == IPV6_RECVERR)):
+                if (<sock_extended_err*>CMSG_DATA(head)).ee_errno != <uint32_t>EMSGSIZE:
+                    is_unreachable = True
+            head = CMSG_NXTHDR(&message, head)
+    return is_unreachable
+
+
+cdef uint32_t receive_from(Table* table, uint16_t at, uint32_t used, uint64_t now_ns) noexcept nogil:
+    """Read datagrams of one socket into the buffers from `used` on; how many buffers are used then."""
+    cdef uint32_t place
+    cdef int got
+    while used < <uint32_t>RECEIVE_BATCH and table.sockets[at].fd >= 0:
+        got = recvmmsg(table.sockets[at].fd, table.receive_heads + used, RECEIVE_BATCH - used, MSG_DONTWAIT, NULL)
+        if got <= 0:
+            if got < 0 and not is_shortage(errno) and errno != EINTR:
+                fail_socket(table, at, now_ns)
+            break
+        place = used
+        used += <uint32_t>got
+        while place < used:
+            if table.sockets[at].fd < 0:        # closed since its last question was answered
+                break
+            take_datagram(table, at, <uint8_t*>table.receive_parts[place].iov_base, table.receive_heads[place].msg_len,
+                          (table.receive_heads[place].msg_hdr.msg_flags & MSG_TRUNC) != 0, now_ns)
+            place += 1
+        if used < <uint32_t>RECEIVE_BATCH:
+            break
+    return used
+
+
+# --- the class -------------------------------------------------------------------------------------------------------
+
+cdef void free_question(Table* table, uint32_t slot) noexcept nogil:
+    cdef Question* question = &table.questions[slot]
+    cdef uint64_t waiter
+    while take_waiter(table, question, &waiter):
+        pass
+    unindex_question(table, slot, False)
+    question.state = FREE
+    question.next = table.free_question
+    table.free_question = slot
+    table.groups[question.group].concurrent -= 1
+    table.live -= 1
+
+
+cdef Question* new_question(Table* table, uint32_t* slot) noexcept nogil:
+    """A question that is not used; NULL if all are."""
+    if table.free_question != <uint32_t>NOTHING:
+        slot[0] = table.free_question
+        table.free_question = table.questions[slot[0]].next
+    elif table.questions_used < table.questions_max:
+        slot[0] = table.questions_used
+        table.questions_used += 1
+    else:
+        return NULL
+    return &table.questions[slot[0]]
+
+
+cdef void fill_question(Question* question, uint32_t group, const Key* key, uint16_t flags, uint32_t hash) noexcept nogil:
+    memcpy(question.name, key.name_key, key.name_len)
+    question.key = key[0]
+    question.key.name_key = question.name
+    question.group = group
+    question.hash = hash
+    question.flags = flags
+    question.timer_slot = NOTHING
+    question.socket = NO_SOCKET
+    question.first_waiter = NOTHING
+    question.attempts = 0
+    question.position = 0
+    question.fails = 0
+    question.retries = 0
+    question.failure = FAILED_TIMEOUT
+    question.without_edns = False
+    question.sent_ns = 0
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class Inflight:
+    """The questions of one worker. `questions_max` may be on their way at once, four times as many may wait for them."""
+
+    def __cinit__(self, uint32_t questions_max=16384):
+        self.epoll_fd = -1
+        self.table = NULL
+        self.counters = []
+        if not 1 <= questions_max <= 1 << 24:
+            raise ValueError("questions_max must be between 1 and 2 to the power of 24")
+        self.table = new_table(questions_max)
+        if self.table == NULL:
+            raise MemoryError
+        self.epoll_fd = epoll_create1(EPOLL_CLOEXEC)
+        if self.epoll_fd < 0:
+            raise OSError(errno, "epoll_create1")
+        (<Table*>self.table).epoll_fd = self.epoll_fd
+
+    def __dealloc__(self):
+        if self.table != NULL:
+            close_all(<Table*>self.table)
+            free_table(<Table*>self.table)
+        if self.epoll_fd >= 0:
+            close(self.epoll_fd)
+
+    cdef Asked ask_upstream(self, uint32_t group, const Key* key, uint16_t flags, uint64_t waiter, uint64_t now_ns,
+                            uint64_t deadline_ns) noexcept nogil:
+        """Ask, or wait with those who asked already. ASK_SENT: flush_questions is to be called."""
+        cdef Table* table = <Table*>self.table
+        cdef Group* of
+        cdef Question* question
+        cdef uint32_t hash, slot
+        if group >= table.group_count or key.name_len == 0 or key.name_len > NAME_MAX or deadline_ns <= now_ns:
+            return ASK_DEAD
+        of = &table.groups[group]
+        flags = (flags & (RD | AD)) | (CD if key.checking_disabled else 0)
+        hash = hash_question(table, group, key, flags)
+        slot = find_question(table, hash, group, key, flags)
+        if slot != <uint32_t>NOTHING:
+            if not add_waiter(table, &table.questions[slot], waiter):
+                return ASK_FULL
+            of.slots[<size_t>GROUP_COALESCED] += 1
+            return ASK_JOINED
+        if of.max_concurrent and of.concurrent >= of.max_concurrent:
+            of.slots[<size_t>GROUP_MAX_CONCURRENT_REJECTS] += 1
+            return ASK_FULL
+        question = new_question(table, &slot)
+        if question == NULL:
+            return ASK_FULL
+        fill_question(question, group, key, flags, hash)
+        question.asked_ns = now_ns
+        question.deadline_ns = deadline_ns
+        index_question(table, slot, False)
+        of.concurrent += 1
+        table.live += 1
+        if not add_waiter(table, question, waiter):
+            free_question(table, slot)
+            return ASK_FULL
+        order_upstreams(table, of, question)
+        if not choose_upstream(table, question):
+            free_question(table, slot)
+            return ASK_DEAD
+        enqueue(table, slot)
+        return ASK_SENT
+
+    cdef void flush_questions(self, uint64_t now_ns) noexcept nogil:
+        """Send what is queued. A question that fails at once goes to its next upstream here as well."""
+        cdef Table* table = <Table*>self.table
+        cdef uint32_t upstream_at
+        while table.pending_count:
+            table.pending_count -= 1
+            upstream_at = table.pending[table.pending_count]
+            table.upstreams[upstream_at].is_pending = False
+            flush_upstream(table, upstream_at, now_ns)
+
+    cdef size_t receive_replies(self, uint64_t now_ns) noexcept nogil:
+        """Read one batch; the replies in it come out of next_event. Nothing is read while replies of the last one are left."""
+        cdef Table* table = <Table*>self.table
+        cdef epoll_event events[RECEIVE_BATCH]
+        cdef uint32_t used = 0
+        cdef int place
+        cdef int ready
+        cdef uint16_t at
+        if table.reply_next < table.reply_count:
+            return table.reply_count - table.reply_next
+        table.reply_next = table.reply_count = 0
+        ready = epoll_wait(table.epoll_fd, events, RECEIVE_BATCH, 0)
+        for place in range(ready):
+            at = <uint16_t>events[place].data.u64
+            if table.sockets[at].fd < 0:
+                continue
+            used = receive_from(table, at, used, now_ns)
+            if events[place].events & EPOLLERR and table.sockets[at].fd >= 0 and read_errors(table.sockets[at].fd):
+                fail_socket(table, at, now_ns)
+        return used
+
+    cdef Event next_event(self, uint64_t now_ns, Answered* answered) noexcept nogil:
+        """Replies first, then what failed, also by time."""
+        cdef Table* table = <Table*>self.table
+        cdef Reply* reply
+        cdef uint32_t slot
+        if table.reply_next < table.reply_count:
+            reply = &table.replies[table.reply_next]
+            table.reply_next += 1
+            hand_question(table, reply.slot, answered)
+            answered.wire = reply.wire
+            answered.wire_len = reply.size
+            return EVENT_REPLY
+        fire_timers(table, now_ns)
+        slot = table.failed_first
+        if slot == <uint32_t>NOTHING:
+            sweep_sockets(table, now_ns)
+            return EVENT_NONE
+        table.failed_first = table.questions[slot].next
+        hand_question(table, slot, answered)
+        return EVENT_FAILED
+
+    cdef bint retry_question(self, uint32_t slot, bint without_edns, uint64_t now_ns) noexcept nogil:
+        """Ask again instead of taking the reply: each upstream of the list once at most."""
+        cdef Table* table = <Table*>self.table
+        cdef Question* question = &table.questions[slot]
+        if slot >= table.questions_used or question.state != <uint8_t>HANDED or now_ns >= question.deadline_ns:
+            return False
+        if without_edns and not question.without_edns:
+            question.without_edns = True
+            enqueue(table, slot)
+            return True
+        question.retries += 1
+        if question.retries >= table.groups[question.group].count:
+            return False
+        question.failure = FAILED_MALFORMED
+        question.without_edns = False
+        if not choose_upstream(table, question):
+            return False
+        enqueue(table, slot)
+        return True
+
+    cdef bint next_waiter(self, uint32_t slot, uint64_t* waiter) noexcept nogil:
+        """Take one of those who wait for the question; False: there is none."""
+        cdef Table* table = <Table*>self.table
+        return slot < table.questions_used and take_waiter(table, &table.questions[slot], waiter)
+
+    cdef void release_question(self, uint32_t slot) noexcept nogil:
+        """Done with an event's question; waiters that were not taken are forgotten."""
+        cdef Table* table = <Table*>self.table
+        if slot < table.questions_used and table.questions[slot].state == <uint8_t>HANDED:
+            free_question(table, slot)
+
+    cdef uint64_t next_deadline(self) noexcept nogil:
+        """When a timer fires next, never too early for it; failures that wait to be told are due at once."""
+        cdef Table* table = <Table*>self.table
+        if table.failed_first != <uint32_t>NOTHING or table.reply_next < table.reply_count:
+            return 0
+        if table.timers:
+            return next_tick(table) << WHEEL_SHIFT
+        return table.next_sweep_ns if table.sockets_open else NEVER
+
+    # --- building, and the slow side --------------------------------------------------------------------------------
+
+    def add_group(self, upstreams, *, uint32_t policy, uint32_t max_concurrent, uint32_t read_timeout_ms,
+                  uint32_t max_fails, uint32_t max_connect_attempts, bint failfast, str source_address not None="",
+                  Counters counters=None, size_t first_slot=0):
+        """Add the upstreams of one forward plugin, (IP address, port) each; its number.
+
+        `max_connect_attempts` 0 is no limit but the deadline, as in CoreDNS. Metric slots start at `first_slot` of
+        `counters`: GROUP_SLOTS, then UPSTREAM_SLOTS for each upstream; without `counters` they are kept here.
+        """
+        cdef Table* table = <Table*>self.table
+        cdef size_t count = len(upstreams)
+        cdef size_t slots = GROUP_SLOTS + count * UPSTREAM_SLOTS
+        cdef Group* group
+        cdef Upstream* upstream
+        cdef size_t place, pool
+        if not 1 <= count <= UPSTREAMS_MAX:
+            raise ValueError(f"a group has 1 to {<int>UPSTREAMS_MAX} upstreams, not {count}")
+        if policy > POLICY_SEQUENTIAL:
+            raise ValueError(f"no policy has number {policy}")
+        if counters is not None and (first_slot > counters.count or counters.count - first_slot < slots):
+            raise IndexError(f"{slots} slots from {first_slot} of {counters.count}")
+        addresses = [packed_address(address, port) for address, port in upstreams]
+        source = packed_address(source_address, 0) if source_address else b""
+        grow_table(table, count)
+        group = &table.groups[table.group_count]
+        memset(group, 0, sizeof(Group))
+        if counters is None:
+            group.own_slots = <uint64_t*>calloc(slots, sizeof(uint64_t))
+            if group.own_slots == NULL:
+                raise MemoryError
+            group.slots = group.own_slots
+        else:
+            self.counters.append(counters)
+            group.slots = counters.slots + first_slot
+        memcpy(&group.source, <const char*>source, len(source))
+        group.source_size = <socklen_t>len(source)
+        group.read_timeout_ns = <uint64_t>read_timeout_ms * 1000000
+        group.first = table.upstream_count
+        group.count = <uint32_t>count
+        group.policy = policy
+        group.max_concurrent = max_concurrent
+        group.max_attempts = max_connect_attempts
+        group.is_checked = max_fails != 0
+        group.fails_fast = failfast
+        for place in range(count):
+            upstream = &table.upstreams[table.upstream_count]
+            memset(upstream, 0, sizeof(Upstream))
+            memcpy(&upstream.address, <const char*>(<bytes>addresses[place]), len(addresses[place]))
+            upstream.address_size = <socklen_t>len(addresses[place])
+            upstream.slots = group.slots + <size_t>GROUP_SLOTS + place * <size_t>UPSTREAM_SLOTS
+            upstream.group = table.group_count
+            upstream.index = <uint32_t>place
+            upstream.first = NOTHING
+            for pool in range(<size_t>POOL_SIZE):
+                upstream.pool[pool] = NO_SOCKET
+            table.upstream_count += 1
+        table.group_count += 1
+        return table.group_count - 1
+
+    def set_upstream_down(self, uint32_t group, uint32_t upstream, bint down):
+        """Health checks have failed more than max_fails times, or one has succeeded. Raises IndexError."""
+        find_upstream(<Table*>self.table, group, upstream).is_down = down
+
+    def is_upstream_down(self, uint32_t group, uint32_t upstream):
+        """Raises IndexError."""
+        return bool(find_upstream(<Table*>self.table, group, upstream).is_down)
+
+    def note_failure(self, uint32_t group, uint32_t upstream):
+        """Put the upstream on the list of failing_upstreams: it failed over TCP or TLS. Raises IndexError."""
+        cdef Upstream* found = find_upstream(<Table*>self.table, group, upstream)
+        found.has_failed = (<Table*>self.table).groups[group].is_checked
+
+    def failing_upstreams(self):
+        """(group, upstream) that did not answer since the last call, in groups that are health-checked."""
+        cdef Table* table = <Table*>self.table
+        cdef uint32_t at
+        failing = []
+        for at in range(table.upstream_count):
+            if table.upstreams[at].has_failed:
+                table.upstreams[at].has_failed = False
+                failing.append((table.upstreams[at].group, table.upstreams[at].index))
+        return failing
+
+    def counts(self, uint32_t group):
+        """The metric slots of a group: its GROUP_SLOTS, and a list of UPSTREAM_SLOTS for each upstream. Raises IndexError."""
+        cdef Table* table = <Table*>self.table
+        cdef uint32_t place
+        cdef Upstream* upstream
+        cdef size_t slot
+        find_upstream(table, group, 0)
+        of_upstreams = []
+        for place in range(table.groups[group].count):
+            upstream = &table.upstreams[table.groups[group].first + place]
+            of_upstreams.append([upstream.slots[slot] for slot in range(UPSTREAM_SLOTS)])
+        return [table.groups[group].slots[slot] for slot in range(GROUP_SLOTS)], of_upstreams
+
+    @property
+    def live(self):
+        """Questions on their way, or with the caller."""
+        return (<Table*>self.table).live
+
+    @property
+    def open_sockets(self):
+        return (<Table*>self.table).sockets_open
+
+    def local_ports(self):
+        """Ports of the sockets that are open, in no order."""
+        cdef Table* table = <Table*>self.table
+        cdef uint32_t at
+        ports = []
+        for at in range(table.sockets_used):
+            if table.sockets[at].fd >= 0:
+                with sockets.socket(fileno=sockets.dup(table.sockets[at].fd)) as sock:
+                    ports.append(sock.getsockname()[1])
+        return ports
+
+    def close(self):
+        """Close every socket; what was on its way fails. Nothing may be asked after that."""
+        close_all(<Table*>self.table)
+
+    # --- the hot functions for Python: tests, and look-ups of our own ----------------------------------------------
+
+    def ask(self, uint32_t group, bytes name_key not None, uint16_t qtype, uint64_t waiter, *, uint64_t now_ns,
+            uint64_t deadline_ns, uint16_t qclass=1, bint wants_dnssec=False, bint checking_disabled=False,
+            uint16_t flags=RD):
+        """As ask_upstream; `name_key` is a canonical wire name."""
+        cdef Key key
+        key.name_key = <const uint8_t*>name_key
+        key.name_len = <uint16_t>min(<size_t>len(name_key), <size_t>0xFFFF)
+        key.qtype = qtype
+        key.qclass = qclass
+        key.wants_dnssec = wants_dnssec
+        key.checking_disabled = checking_disabled
+        return Asked(self.ask_upstream(group, &key, flags, waiter, now_ns, deadline_ns))
+
+    def flush(self, uint64_t now_ns):
+        with nogil:
+            self.flush_questions(now_ns)
+
+    def receive(self, uint64_t now_ns):
+        cdef size_t count
+        with nogil:
+            count = self.receive_replies(now_ns)
+        return count
+
+    def take_event(self, uint64_t now_ns):
+        """(slot, upstream, reply) or (slot, upstream, Failure), None if there is nothing more."""
+        cdef Answered answered
+        cdef Event event = self.next_event(now_ns, &answered)
+        if event == EVENT_NONE:
+            return None
+        if event == EVENT_REPLY:
+            return answered.slot, answered.upstream, answered.wire[:answered.wire_len]
+        return answered.slot, answered.upstream, Failure(answered.failure)
+
+    def retry(self, uint32_t slot, *, uint64_t now_ns, bint without_edns=False):
+        return bool(self.retry_question(slot, without_edns, now_ns))
+
+    def release(self, uint32_t slot):
+        """The question is done; those who wait for it."""
+        cdef uint64_t waiter
+        waiters = []
+        while self.next_waiter(slot, &waiter):
+            waiters.append(waiter)
+        self.release_question(slot)
+        return waiters
+
+    def deadline(self):
+        """As next_deadline; None: no question is on its way."""
+        cdef uint64_t due = self.next_deadline()
+        return None if due == NEVER else due
+
+
+cdef void hand_question(Table* table, uint32_t slot, Answered* answered) noexcept nogil:
+    cdef Question* question = &table.questions[slot]
+    question.state = HANDED
+    answered.slot = slot
+    answered.failure = <Failure>question.failure
+    answered.group = question.group
+    answered.upstream = table.upstreams[question.upstream].index
+    answered.key = question.key
+    answered.wire = NULL
+    answered.wire_len = 0
+    answered.asked_ns = question.asked_ns
+    answered.sent_ns = question.sent_ns
+
+
+cdef uint64_t next_tick(Table* table) noexcept nogil:
+    """The tick of the first timer; there must be one."""
+    cdef uint64_t tick = table.tick + 1
+    cdef uint64_t last = table.tick + WHEEL_SLOTS
+    cdef uint64_t word
+    cdef uint32_t at
+    while tick <= last:
+        at = <uint32_t>(tick & (WHEEL_SLOTS - 1))
+        word = table.wheel_map[at >> 6] >> (at & 63)
+        if word:
+            return tick + <uint64_t>__builtin_ctzll(word)
+        tick += 64 - (at & 63)
+    return last
+
+
+cdef Table* new_table(uint32_t questions_max) noexcept nogil:
+    """NULL: no memory. What is not touched costs none."""
+    cdef Table* table = <Table*>calloc(1, sizeof(Table))
+    cdef uint32_t size = 4
+    cdef uint32_t at
+    if table == NULL:
+        return NULL
+    while size < questions_max * 2:
+        size *= 2
+    table.mask = size - 1
+    table.questions_max = questions_max
+    table.waiters_max = questions_max * WAITERS_PER_QUESTION
+    table.questions = <Question*>calloc(questions_max, sizeof(Question))
+    table.waiters = <Waiter*>calloc(table.waiters_max, sizeof(Waiter))
+    table.by_question = <uint32_t*>calloc(size, sizeof(uint32_t))
+    table.by_id = <uint32_t*>calloc(size, sizeof(uint32_t))
+    table.receive_wire = <uint8_t*>calloc(RECEIVE_BATCH, RECEIVE_SIZE)
+    if (table.questions == NULL or table.waiters == NULL or table.by_question == NULL or table.by_id == NULL
+            or table.receive_wire == NULL):
+        free_table(table)
+        return NULL
+    memset(table.by_question, 0xFF, size * sizeof(uint32_t))
+    memset(table.by_id, 0xFF, size * sizeof(uint32_t))
+    memset(table.wheel, 0xFF, sizeof(table.wheel))
+    table.free_question = table.free_waiter = table.failed_first = NOTHING
+    table.random_at = RANDOM_SIZE
+    for at in range(4):
+        table.seed = (table.seed << 16) | random_u16(table)
+        table.multiplier = (table.multiplier << 16) | random_u16(table)
+    table.multiplier |= 1
+    for at in range(<uint32_t>SOCKETS_MAX):
+        table.sockets[at].fd = -1
+    for at in range(<uint32_t>RECEIVE_BATCH):
+        table.receive_parts[at].iov_base = table.receive_wire + at * <uint32_t>RECEIVE_SIZE
+        table.receive_parts[at].iov_len = RECEIVE_SIZE
+        table.receive_heads[at].msg_hdr.msg_iov = &table.receive_parts[at]
+        table.receive_heads[at].msg_hdr.msg_iovlen = 1
+    for at in range(<uint32_t>SEND_BATCH):
+        table.send_parts[at].iov_base = table.send_wire[at]
+        table.send_heads[at].msg_hdr.msg_iov = &table.send_parts[at]
+        table.send_heads[at].msg_hdr.msg_iovlen = 1
+    return table
+
+
+cdef void close_all(Table* table) noexcept nogil:
+    """Every question fails, every socket is closed; whoever asks later finds no group."""
+    cdef uint32_t at
+    for at in range(table.questions_used):
+        if table.questions[at].state == <uint8_t>WAITING or table.questions[at].state == <uint8_t>RESTING:
+            leave_socket(table, at)
+            fail_question(table, at)
+        elif table.questions[at].state == <uint8_t>QUEUED:
+            fail_question(table, at)
+    for at in range(table.upstream_count):
+        table.upstreams[at].first = NOTHING
+        table.upstreams[at].is_pending = False
+    table.pending_count = 0
+    for at in range(table.sockets_used):
+        retire_socket(table, <uint16_t>at)
+
+
+cdef void free_table(Table* table) noexcept nogil:
+    cdef uint32_t at
+    for at in range(table.group_count):
+        free(table.groups[at].own_slots)
+    free(table.groups)
+    free(table.upstreams)
+    free(table.pending)
+    free(table.questions)
+    free(table.waiters)
+    free(table.by_question)
+    free(table.by_id)
+    free(table.receive_wire)
+    free(table)
+
+
+cdef int grow_table(Table* table, size_t upstreams) except -1:
+    """Make room for one more group with that many upstreams."""
+    cdef size_t count = table.upstream_count + upstreams
+    cdef void* block = realloc(table.groups, (table.group_count + 1) * sizeof(Group))
+    if block == NULL:
+        raise MemoryError
+    table.groups = <Group*>block
+    block = realloc(table.upstreams, count * sizeof(Upstream))
+    if block == NULL:
+        raise MemoryError
+    table.upstreams = <Upstream*>block
+    block = realloc(table.pending, count * sizeof(uint32_t))
+    if block == NULL:
+        raise MemoryError
+    table.pending = <uint32_t*>block
+    return 0
+
+
+cdef Upstream* find_upstream(Table* table, uint32_t group, uint32_t upstream) except NULL:
+    if group >= table.group_count:
+        raise IndexError(f"group {group} of {table.group_count}")
+    if upstream >= table.groups[group].count:
+        raise IndexError(f"upstream {upstream} of {table.groups[group].count}")
+    return &table.upstreams[table.groups[group].first + upstream]
+
+
+cdef bytes packed_address(str address, int port):
+    """The sockaddr of an IP address, with %scope if it has one. Raises ValueError: it is none."""
+    cdef sockaddr_in ipv4
+    cdef sockaddr_in6 ipv6
+    cdef bytes packed
+    try:
+        family, _, _, _, found = sockets.getaddrinfo(address, port, type=sockets.SOCK_DGRAM, flags=sockets.AI_NUMERICHOST)[0]
+    except OSError as error:
+        raise ValueError(f"{address!r} is no IP address") from error
+    packed = sockets.inet_pton(family, found[0].partition("%")[0])
+    if family == sockets.AF_INET:
+        memset(&ipv4, 0, sizeof(ipv4))
+        ipv4.sin_family = <uint16_t>AF_INET
+        ipv4.sin_port = htons(<uint16_t>port)
+        memcpy(&ipv4.sin_addr, <const char*>packed, 4)
+        return (<char*>&ipv4)[:sizeof(ipv4)]
+    memset(&ipv6, 0, sizeof(ipv6))
+    ipv6.sin6_family = <uint16_t>AF_INET6
+    ipv6.sin6_port = htons(<uint16_t>port)
+    memcpy(&ipv6.sin6_addr, <const char*>packed, 16)
+    ipv6.sin6_scope_id = found[3]
+    return (<char*>&ipv6)[:sizeof(ipv6)]

@@ -1,0 +1,585 @@
+"""Questions on their way upstream, against sockets of the test that answer, lie, or keep silent. Time is the test's own."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import select
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from fastdns._counters import Counters, GroupSlot, UpstreamSlot
+from fastdns._inflight import Asked, Failure, Inflight, InflightLimit, Policy
+
+NAME = b"\x03www\x07example\x03org\x00"
+SECOND = 1_000_000_000
+START = 1000 * SECOND
+DEADLINE = START + 5 * SECOND
+
+
+class Upstream:
+    """A name server that does what the test says."""
+
+    def __init__(self, address: str = "127.0.0.1") -> None:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self.socket = socket.socket(family, socket.SOCK_DGRAM)
+        self.socket.bind((address, 0))
+        self.socket.settimeout(2)
+        self.port = self.socket.getsockname()[1]
+
+    def take(self) -> tuple[bytes, tuple[str, int]]:
+        return self.socket.recvfrom(4096)
+
+    def waits(self) -> bool:
+        return bool(select.select([self.socket], [], [], 0)[0])
+
+    def close(self) -> None:
+        self.socket.close()
+
+
+@pytest.fixture
+def upstreams() -> Iterator[list[Upstream]]:
+    servers = [Upstream() for _ in range(3)]
+    yield servers
+    for server in servers:
+        server.close()
+
+
+def make(
+    *servers: Upstream | int,
+    policy: int = Policy.POLICY_SEQUENTIAL,
+    max_concurrent: int = 0,
+    max_fails: int = 2,
+    attempts: int | None = None,
+    failfast: bool = False,
+    questions_max: int = 64,
+) -> Inflight:
+    inflight = Inflight(questions_max)
+    ports = [server if isinstance(server, int) else server.port for server in servers]
+    inflight.add_group(
+        [("127.0.0.1", port) for port in ports],
+        policy=policy,
+        max_concurrent=max_concurrent,
+        read_timeout_ms=2000,
+        max_fails=max_fails,
+        max_connect_attempts=2 * len(servers) if attempts is None else attempts,
+        failfast=failfast,
+    )
+    return inflight
+
+
+def ask(inflight: Inflight, name: bytes = NAME, waiter: int = 7, now: int = START, **options: object) -> Asked:
+    result = inflight.ask(0, name, 1, waiter, now_ns=now, deadline_ns=DEADLINE, **options)  # type: ignore[arg-type]
+    inflight.flush(now)
+    return result
+
+
+def wait(inflight: Inflight) -> None:
+    assert select.select([inflight.epoll_fd], [], [], 2)[0]
+
+
+def settle(inflight: Inflight, now: int = START) -> tuple[int, int, bytes | Failure] | None:
+    """The next event that real time brings, within two seconds."""
+    until = time.monotonic() + 2
+    while time.monotonic() < until:
+        inflight.receive(now)
+        event = inflight.take_event(now)
+        inflight.flush(now)
+        if event is not None:
+            return event
+        select.select([inflight.epoll_fd], [], [], 0.05)
+    return None
+
+
+def nothing_comes(inflight: Inflight, now: int = START) -> bool:
+    wait(inflight)
+    inflight.receive(now)
+    return inflight.take_event(now) is None
+
+
+def reply_to(query: bytes, *, rcode: int = 0, flags: int = 0x8180, counts: bytes = b"\0\1\0\0\0\0\0\0") -> bytes:
+    end = query.index(b"\0", 12) + 5
+    return query[:2] + (flags | rcode).to_bytes(2, "big") + counts + query[12:end]
+
+
+def mismatches(inflight: Inflight) -> int:
+    return inflight.counts(0)[0][GroupSlot.GROUP_MISMATCHED_REPLIES]
+
+
+def test_query_is_what_was_asked(upstreams: list[Upstream]) -> None:
+    inflight = make(upstreams[0])
+    assert ask(inflight, wants_dnssec=True, checking_disabled=True, flags=0x0130) == Asked.ASK_SENT
+    query, _ = upstreams[0].take()
+    assert query[2:4] == b"\x01\x30"  # RD, AD and CD
+    assert query[4:12] == b"\0\1\0\0\0\0\0\1"
+    assert query[12:] == NAME + b"\0\1\0\1" + b"\0\0\x29\x04\xd0\0\0\x80\0\0\0"
+
+
+def test_reply_reaches_its_waiters(upstreams: list[Upstream]) -> None:
+    inflight = make(upstreams[0])
+    ask(inflight, waiter=1)
+    assert ask(inflight, waiter=2**64 - 1) == Asked.ASK_JOINED
+    query, client = upstreams[0].take()
+    upstreams[0].socket.sendto(reply_to(query), client)
+    event = settle(inflight)
+    assert event is not None
+    assert event[1:] == (0, reply_to(query))
+    assert inflight.release(event[0]) == [1, 2**64 - 1]
+    assert inflight.live == 0
+    assert not upstreams[0].waits()
+    assert inflight.counts(0)[0][GroupSlot.GROUP_COALESCED] == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"name": b"\x03wwx\x07example\x03org\x00"}, {"wants_dnssec": True}, {"checking_disabled": True}, {"flags": 0}, {"qclass": 3}],
+)
+def test_other_questions_are_not_joined(upstreams: list[Upstream], other: dict[str, object]) -> None:
+    inflight = make(upstreams[0])
+    ask(inflight)
+    assert ask(inflight, **other) == Asked.ASK_SENT  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        lambda reply: bytes([reply[0] ^ 1]) + reply[1:],  # another id
+        lambda reply: reply[:2] + b"\x01\x80" + reply[4:],  # QR is 0
+        lambda reply: reply[:2] + b"\xa1\x80" + reply[4:],  # another opcode
+        lambda reply: reply[:4] + b"\0\0" + reply[6:12],  # no question
+        lambda reply: reply[:4] + b"\0\2" + reply[6:],
+        lambda reply: reply[:13] + b"x" + reply[14:],  # another name
+        lambda reply: reply[:-4] + b"\0\x1c\0\1",  # another type
+        lambda reply: reply[:-2] + b"\0\3",  # another class
+        lambda reply: reply[:-1],
+        lambda reply: reply[:5],
+        lambda reply: b"",
+        lambda reply: reply[:12] + b"\xc0\x0c\0\1\0\1",
+    ],
+)
+def test_lies_are_dropped_and_the_reply_after_them_counts(upstreams: list[Upstream], lie: object) -> None:
+    inflight = make(upstreams[0])
+    ask(inflight)
+    query, client = upstreams[0].take()
+    upstreams[0].socket.sendto(lie(reply_to(query)), client)  # type: ignore[operator]
+    assert nothing_comes(inflight)
+    assert mismatches(inflight) == 1
+    upstreams[0].socket.sendto(reply_to(query), client)
+    event = settle(inflight)
+    assert event is not None
+    assert event[2] == reply_to(query)
+
+
+def test_reply_from_elsewhere_is_not_seen(upstreams: list[Upstream]) -> None:
+    inflight = make(upstreams[0])
+    ask(inflight)
+    query, client = upstreams[0].take()
+    upstreams[1].socket.sendto(reply_to(query), client)
+    assert not select.select([inflight.epoll_fd], [], [], 0.1)[0]
+
+
+def test_reply_in_other_case_counts(upstreams: list[Upstream]) -> None:
+    inflight = make(upstreams[0])
+    ask(inflight)
+    query, client = upstreams[0].take()
+    reply = reply_to(query).replace(b"example", b"ExAmPlE")
+    upstreams[0].socket.sendto(reply, client)
+    event = settle(inflight)
+    assert event is not None
+    assert event[2] == reply
+
+
+def test_second_reply_is_dropped(upstreams: list[Upstream]) -> None:
+    inflight = make(upstreams[0])
+    ask(inflight)
+    query, client = upstreams[0].take()
+    for _ in range(3):
+        upstreams[0].socket.sendto(reply_to(query), client)
+    event = settle(inflight)
+    assert event is not None
+    inflight.release(event[0])
+    while select.select([inflight.epoll_fd], [], [], 0)[0]:
+        inflight.receive(START)
+        assert inflight.take_event(START) is None
+    assert mismatches(inflight) == 2
+
+
+def test_reply_over_our_room_is_truncated(upstreams: list[Upstream]) -> None:
+    inflight = make(upstreams[0])
+    ask(inflight)
+    query, client = upstreams[0].take()
+    upstreams[0].socket.sendto(reply_to(query, counts=b"\0\1\0\5\0\0\0\0") + bytes(8192), client)
+    event = settle(inflight)
+    assert event is not None
+    assert event[2] == reply_to(query, flags=0x8380)
+
+
+def test_bare_formerr_means_no_edns(upstreams: list[Upstream]) -> None:
+    inflight = make(upstreams[0])
+    ask(inflight)
+    query, client = upstreams[0].take()
+    upstreams[0].socket.sendto(query[:2] + b"\x81\x81" + bytes(8), client)
+    assert nothing_comes(inflight)
+    inflight.flush(START)
+    again, client = upstreams[0].take()
+    assert again[2:] == query[2:11] + b"\0" + query[12:-11]
+    upstreams[0].socket.sendto(reply_to(again), client)
+    assert settle(inflight) is not None
+
+
+def test_retry_without_edns_asks_the_same_upstream(upstreams: list[Upstream]) -> None:
+    inflight = make(upstreams[0], upstreams[1])
+    ask(inflight)
+    query, client = upstreams[0].take()
+    upstreams[0].socket.sendto(reply_to(query, rcode=1), client)
+    event = settle(inflight)
+    assert event is not None
+    assert inflight.retry(event[0], now_ns=START, without_edns=True)
+    inflight.flush(START)
+    assert len(upstreams[0].take()[0]) == len(query) - 11
+
+
+def test_retry_asks_each_upstream_once(upstreams: list[Upstream]) -> None:
+    inflight = make(*upstreams)
+    ask(inflight)
+    for at, server in enumerate(upstreams):
+        query, client = server.take()
+        server.socket.sendto(reply_to(query, rcode=2), client)
+        event = settle(inflight)
+        assert event is not None
+        assert event[1] == at
+        assert inflight.retry(event[0], now_ns=START) == (at < 2)
+        inflight.flush(START)
+    assert inflight.release(event[0]) == [7]
+
+
+def test_silent_upstream_is_left_for_the_next(upstreams: list[Upstream]) -> None:
+    inflight = make(upstreams[0], upstreams[1])
+    ask(inflight)
+    upstreams[0].take()
+    due = inflight.deadline()
+    assert due is not None
+    assert START + 2 * SECOND <= due < START + 2 * SECOND + 10_000_000
+    assert inflight.take_event(due - 10_000_000) is None
+    assert inflight.take_event(due) is None
+    inflight.flush(due)
+    query, client = upstreams[1].take()
+    assert inflight.failing_upstreams() == [(0, 0)]
+    assert inflight.failing_upstreams() == []
+    upstreams[1].socket.sendto(reply_to(query), client)
+    event = settle(inflight, due)
+    assert event is not None
+    assert event[1] == 1
+
+
+def test_hung_upstream_fails_after_two_tries(upstreams: list[Upstream]) -> None:
+    """CoreDNS: SERVFAIL after 4.0 s."""
+    inflight = make(upstreams[0])
+    ask(inflight)
+    now = START
+    for _ in range(2):
+        due = inflight.deadline()
+        assert due is not None
+        now = due
+        event = inflight.take_event(now)
+        inflight.flush(now)
+    assert event is not None
+    assert event[2] == Failure.FAILED_TIMEOUT
+    assert 4 * SECOND <= now - START < 4.05 * SECOND
+    assert inflight.release(event[0]) == [7]
+
+
+def test_deadline_ends_it(upstreams: list[Upstream]) -> None:
+    inflight = make(upstreams[0], attempts=0)
+    ask(inflight)
+    now, event = START, None
+    while event is None:
+        due = inflight.deadline()
+        assert due is not None
+        now = due
+        event = inflight.take_event(now)
+        inflight.flush(now)
+    assert 5 * SECOND <= now - START < 5.05 * SECOND
+
+
+def closed_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def test_refusing_upstream_is_left_at_once(upstreams: list[Upstream]) -> None:
+    inflight = make(closed_port(), upstreams[0])
+    ask(inflight)
+    wait(inflight)
+    inflight.receive(START)
+    assert inflight.take_event(START) is None
+    inflight.flush(START)
+    query, client = upstreams[0].take()
+    upstreams[0].socket.sendto(reply_to(query), client)
+    event = settle(inflight)
+    assert event is not None
+    assert event[1:] == (1, reply_to(query))
+    assert inflight.failing_upstreams() == [(0, 0)]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_refused_everywhere_fails_soon(count: int) -> None:
+    inflight = make(*[closed_port() for _ in range(count)])
+    for at in range(40):
+        ask(inflight, bytes([4]) + b"%04d" % at + b"\0", waiter=at)
+    gone = []
+    for _ in range(40):
+        event = settle(inflight)
+        assert event is not None
+        assert event[2] == Failure.FAILED_NETWORK
+        gone += inflight.release(event[0])
+    assert sorted(gone) == list(range(40))
+
+
+def test_refusal_without_limit_of_attempts_rests_between_rounds() -> None:
+    inflight = make(closed_port(), attempts=0)
+    ask(inflight)
+    for _ in range(5):
+        assert nothing_comes(inflight)
+        inflight.flush(START)
+        due = inflight.deadline()
+        assert due is not None
+        assert due >= START + 20_000_000
+        assert not select.select([inflight.epoll_fd], [], [], 0)[0]
+        inflight.take_event(due)
+        inflight.flush(due)
+
+
+def test_unroutable_upstream_fails_at_once() -> None:
+    inflight = Inflight(16)
+    inflight.add_group(
+        [("255.255.255.255", 53)],  # connect() to it is refused without SO_BROADCAST
+        policy=0, max_concurrent=0, read_timeout_ms=2000, max_fails=2, max_connect_attempts=2, failfast=False,
+    )
+    ask(inflight)
+    event = inflight.take_event(START)
+    assert event is not None
+    assert event[2] == Failure.FAILED_NETWORK
+    assert inflight.open_sockets == 0
+
+
+def test_ipv6_upstream_is_asked() -> None:
+    server = Upstream("::1")
+    with contextlib.closing(server):
+        inflight = Inflight(16)
+        inflight.add_group(
+            [("::1", server.port)],
+            policy=0, max_concurrent=0, read_timeout_ms=2000, max_fails=2, max_connect_attempts=2, failfast=False,
+        )
+        ask(inflight)
+        query, client = server.take()
+        server.socket.sendto(reply_to(query), client)
+        assert settle(inflight) is not None
+
+
+def test_source_address_is_used(upstreams: list[Upstream]) -> None:
+    inflight = Inflight(16)
+    inflight.add_group(
+        [("127.0.0.1", upstreams[0].port)],
+        policy=0, max_concurrent=0, read_timeout_ms=2000, max_fails=2, max_connect_attempts=2, failfast=False,
+        source_address="127.0.0.77",
+    )
+    ask(inflight)
+    assert upstreams[0].take()[1][0] == "127.0.0.77"
+
+
+def test_upstream_that_is_down_is_passed_over(upstreams: list[Upstream]) -> None:
+    inflight = make(upstreams[0], upstreams[1])
+    inflight.set_upstream_down(0, 0, True)
+    ask(inflight)
+    upstreams[1].take()
+    inflight.set_upstream_down(0, 0, False)
+    ask(inflight, b"\x01b\0")
+    upstreams[0].take()
+
+
+def test_all_down_asks_one_of_them_and_counts(upstreams: list[Upstream]) -> None:
+    inflight = make(upstreams[0], upstreams[1])
+    for at in range(2):
+        inflight.set_upstream_down(0, at, True)
+    assert ask(inflight) == Asked.ASK_SENT
+    assert inflight.counts(0)[0][GroupSlot.GROUP_HEALTHCHECK_BROKEN] == 1
+    due = inflight.deadline()
+    assert due is not None
+    event = inflight.take_event(due)  # and no other after it
+    assert event is not None
+    assert event[2] == Failure.FAILED_TIMEOUT
+
+
+def test_all_down_with_failfast_asks_none(upstreams: list[Upstream]) -> None:
+    inflight = make(upstreams[0], upstreams[1], failfast=True)
+    for at in range(2):
+        inflight.set_upstream_down(0, at, True)
+    assert ask(inflight) == Asked.ASK_DEAD
+    assert inflight.live == 0
+    assert inflight.counts(0)[0][GroupSlot.GROUP_HEALTHCHECK_BROKEN] == 1
+
+
+def test_max_fails_zero_checks_nothing(upstreams: list[Upstream]) -> None:
+    inflight = make(upstreams[0], max_fails=0)
+    ask(inflight)
+    due = inflight.deadline()
+    assert due is not None
+    inflight.take_event(due)
+    assert inflight.failing_upstreams() == []
+
+
+def test_max_concurrent_counts_questions(upstreams: list[Upstream]) -> None:
+    inflight = make(upstreams[0], max_concurrent=2)
+    results = [ask(inflight, bytes([1, 97 + at, 0])) for at in range(3)]
+    assert results == [Asked.ASK_SENT, Asked.ASK_SENT, Asked.ASK_FULL]
+    assert ask(inflight, b"\x01a\0") == Asked.ASK_JOINED
+    assert inflight.counts(0)[0][GroupSlot.GROUP_MAX_CONCURRENT_REJECTS] == 1
+
+
+def test_full_table_says_so(upstreams: list[Upstream]) -> None:
+    inflight = make(upstreams[0], questions_max=4)
+    results = [ask(inflight, bytes([1, 97 + at, 0])) for at in range(5)]
+    assert results == [Asked.ASK_SENT] * 4 + [Asked.ASK_FULL]
+    joined = [ask(inflight, b"\x01a\0") for _ in range(13)]
+    assert joined == [Asked.ASK_JOINED] * 12 + [Asked.ASK_FULL]
+
+
+def first_asked(policy: int, upstreams: list[Upstream], count: int) -> list[int]:
+    inflight = make(*upstreams, policy=policy, questions_max=count)
+    for at in range(count):
+        ask(inflight, b"\x04%04d\0" % at)
+    asked: dict[int, int] = {}
+    for at, server in enumerate(upstreams):
+        while server.waits():
+            asked[int(server.take()[0][13:17])] = at
+    return [asked[at] for at in range(count)]
+
+
+def test_round_robin_takes_turns(upstreams: list[Upstream]) -> None:
+    assert first_asked(Policy.POLICY_ROUND_ROBIN, upstreams, 7) == [1, 2, 0, 1, 2, 0, 1]
+
+
+def test_sequential_starts_with_the_first(upstreams: list[Upstream]) -> None:
+    assert first_asked(Policy.POLICY_SEQUENTIAL, upstreams, 5) == [0] * 5
+
+
+def test_random_is_even(upstreams: list[Upstream]) -> None:
+    asked = collections.Counter(first_asked(Policy.POLICY_RANDOM, upstreams, 300))
+    assert all(60 < asked[at] < 140 for at in range(3)), asked
+
+
+def test_ids_and_ports_are_spread() -> None:
+    """10,000 questions: ids even over their range, a port for at most 128 of them, ports over the ephemeral range."""
+    server = Upstream()
+    server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+    pairs = []
+    with contextlib.closing(server):
+        inflight = make(server, questions_max=16384)
+        for at in range(10_000):
+            ask(inflight, b"\x05%05d\0" % at)
+            query, client = server.take()
+            pairs.append((int.from_bytes(query[:2], "big"), client[1]))
+        assert inflight.open_sockets <= 768
+    assert len(set(pairs)) == len(pairs)
+    buckets = collections.Counter(pair[0] >> 8 for pair in pairs)
+    expected = len(pairs) / 256
+    assert sum((buckets[at] - expected) ** 2 / expected for at in range(256)) < 375  # chi-square, p = 1e-6
+    ports = collections.Counter(pair[1] for pair in pairs)
+    assert max(ports.values()) <= 128 * 3
+    assert len(ports) >= 10_000 // 128
+    with open("/proc/sys/net/ipv4/ip_local_port_range") as file:
+        low, high = map(int, file.read().split())
+    assert (high - low) << 16 >= 1 << 30
+    assert max(ports) - min(ports) > (high - low) * 0.8
+    steps = collections.Counter(later[1] - earlier[1] for earlier, later in zip(pairs, pairs[1:], strict=False))
+    assert steps.most_common(2)[1][1] < 2500
+
+
+def test_sockets_end_when_idle(upstreams: list[Upstream]) -> None:
+    inflight = make(upstreams[0])
+    ask(inflight)
+    query, client = upstreams[0].take()
+    upstreams[0].socket.sendto(reply_to(query), client)
+    event = settle(inflight)
+    assert event is not None
+    inflight.release(event[0])
+    assert inflight.open_sockets == 1
+    now = inflight.deadline()
+    while now is not None:
+        inflight.take_event(now)
+        last, now = now, inflight.deadline()
+    assert inflight.open_sockets == 0
+    assert last < START + 12 * SECOND
+
+
+def test_batches_are_whole(upstreams: list[Upstream]) -> None:
+    count = 300
+    upstreams[0].socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+    inflight = make(upstreams[0], questions_max=count)
+    for at in range(count):
+        assert inflight.ask(0, b"\x04%04d\0" % at, 1, at, now_ns=START, deadline_ns=DEADLINE) == Asked.ASK_SENT
+    inflight.flush(START)
+    for _ in range(count):
+        query, client = upstreams[0].take()
+        upstreams[0].socket.sendto(reply_to(query), client)
+    gone, read = [], 0
+    while len(gone) < count:
+        wait(inflight)
+        got = inflight.receive(START)
+        assert 0 < got <= InflightLimit.RECEIVE_BATCH
+        read += got
+        while (event := inflight.take_event(START)) is not None:
+            gone += inflight.release(event[0])
+    assert sorted(gone) == list(range(count))
+    assert read == count
+    assert inflight.live == 0
+
+
+def test_slots_are_written_where_they_are_wanted(upstreams: list[Upstream]) -> None:
+    counters = Counters(bytearray(8 * 2000))
+    inflight = Inflight(16)
+    inflight.add_group(
+        [("127.0.0.1", server.port) for server in upstreams[:2]],
+        policy=Policy.POLICY_SEQUENTIAL, max_concurrent=0, read_timeout_ms=2000, max_fails=2, max_connect_attempts=4,
+        failfast=False, counters=counters, first_slot=100,
+    )
+    ask(inflight)
+    query, client = upstreams[0].take()
+    upstreams[0].socket.sendto(reply_to(query, rcode=3), client)
+    assert settle(inflight, START + 1000) is not None
+    upstream = 100 + GroupSlot.GROUP_SLOTS
+    assert counters.get(upstream + UpstreamSlot.UPSTREAM_DURATION_SUM + 3) == 1000
+    assert counters.get(upstream + UpstreamSlot.UPSTREAM_CONN_CACHE_MISSES) == 1
+    with pytest.raises(IndexError):
+        inflight.add_group(
+            [("127.0.0.1", 53)],
+            policy=0, max_concurrent=0, read_timeout_ms=2000, max_fails=2, max_connect_attempts=2, failfast=False,
+            counters=counters, first_slot=1990,
+        )
+
+
+def test_close_fails_what_is_left(upstreams: list[Upstream]) -> None:
+    inflight = make(upstreams[0])
+    ask(inflight)
+    inflight.close()
+    assert inflight.open_sockets == 0
+    event = inflight.take_event(START)
+    assert event is not None
+    assert inflight.release(event[0]) == [7]
+
+
+def test_names_that_cannot_be_are_refused(upstreams: list[Upstream]) -> None:
+    inflight = make(upstreams[0])
+    assert ask(inflight, b"") == Asked.ASK_DEAD
+    assert ask(inflight, bytes(256)) == Asked.ASK_DEAD
+    assert inflight.ask(1, NAME, 1, 0, now_ns=START, deadline_ns=DEADLINE) == Asked.ASK_DEAD
+    assert inflight.ask(0, NAME, 1, 0, now_ns=START, deadline_ns=START) == Asked.ASK_DEAD
+    longest = b"\x3f" + b"a" * 63
+    assert ask(inflight, longest * 3 + b"\x3d" + b"a" * 61 + b"\0") == Asked.ASK_SENT
+    assert len(upstreams[0].take()[0]) == 12 + 255 + 4 + 11
