@@ -1,0 +1,136 @@
+"""The load client in Python terms: opens the sockets, runs the compiled loop, reads its buckets."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import socket
+import time
+from collections.abc import Sequence
+
+from bench import _load
+from bench.world import Question, is_right
+
+BUFFER = 4 << 20
+RCODES = ("NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Result:
+    """What one run saw. Latencies are microseconds."""
+
+    sent: int
+    answered: int
+    lost: int
+    stray: int
+    empty: int
+    octets: int
+    seconds: float
+    rcodes: dict[str, int]
+    p50: float
+    p99: float
+    p999: float
+
+    @property
+    def rate(self) -> float:
+        return self.answered / self.seconds if self.seconds > 0 else 0.0
+
+
+class Client:
+    """Connected sockets to one server, with the questions that they ask in turn."""
+
+    def __init__(self, port: int, questions: Sequence[bytes], *, sockets: int = 1, address: str = "127.0.0.1") -> None:
+        with contextlib.ExitStack() as opened:
+            made = [opened.enter_context(connect(port, address)) for _ in range(sockets)]
+            self._load = _load.Load([one.fileno() for one in made], questions)
+            self._open = opened.pop_all()
+
+    def run(
+        self,
+        *,
+        seconds: float,
+        window: int = 128,
+        rate: float = 0.0,
+        limit: int = 0,
+        wait: bool = False,
+        salt: int | None = None,
+    ) -> Result:
+        """Ask as _load.Load.run says; an answer that takes a second is lost."""
+        return read_tally(self._load.run(seconds=seconds, window=window, rate=rate, limit=limit, wait=wait, salt=salt))
+
+    def close(self) -> None:
+        self._open.close()
+
+
+def connect(port: int, address: str = "127.0.0.1") -> socket.socket:
+    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+        made.setsockopt(socket.SOL_SOCKET, option, BUFFER)
+    made.setblocking(False)
+    made.connect((address, port))
+    return made
+
+
+def read_tally(tally: _load.Tally) -> Result:
+    buckets = sorted(tally["latency"].items())
+    names = {i: RCODES[i] if i < len(RCODES) else str(i) for i in range(16)}
+    return Result(
+        sent=tally["sent"],
+        answered=tally["answered"],
+        lost=tally["lost"],
+        stray=tally["stray"],
+        empty=tally["empty"],
+        octets=tally["octets"],
+        seconds=tally["seconds"],
+        rcodes={names[i]: count for i, count in enumerate(tally["rcodes"]) if count},
+        p50=percentile(buckets, 0.5),
+        p99=percentile(buckets, 0.99),
+        p999=percentile(buckets, 0.999),
+    )
+
+
+def percentile(buckets: list[tuple[int, int]], share: float) -> float:
+    """The latency (µs) that `share` of the answers stayed at or below; buckets are 3 % wide. 0 without answers."""
+    wanted = share * sum(count for _, count in buckets)
+    seen = 0
+    for bucket, count in buckets:
+        seen += count
+        if seen >= wanted:
+            return _load.bucket_floor(bucket) / 1000
+    return 0.0
+
+
+def first_right_answer(port: int, question: Question, *, since: float, timeout: float, every: float = 0.002) -> float:
+    """Ask until the answer is right. Seconds from `since` (time.monotonic) to it. Raises TimeoutError."""
+    while time.monotonic() - since < timeout:
+        answer = ask_once(port, question.wire, timeout=every)
+        if answer is not None and is_right(question, answer):
+            return time.monotonic() - since
+        if answer is not None:
+            time.sleep(every)
+    raise TimeoutError(f"no right answer on port {port} in {timeout} s")
+
+
+def ask_once(port: int, wire: bytes, *, timeout: float = 1.0) -> bytes | None:
+    """One answer, or None: nothing listens, or nothing came in time."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
+        asker.settimeout(timeout)
+        asker.connect(("127.0.0.1", port))
+        try:
+            asker.send(wire)
+            return asker.recv(65535)
+        except TimeoutError:
+            return None
+        except ConnectionRefusedError:
+            time.sleep(timeout)
+            return None
+
+
+def wrong_answers(port: int, questions: Sequence[Question]) -> list[int]:
+    """Indexes of the questions whose answer isn't right."""
+    found = []
+    for number, question in enumerate(questions):
+        answer = ask_once(port, question.wire)
+        if answer is None or not is_right(question, answer):
+            found.append(number)
+    return found

@@ -1,0 +1,129 @@
+"""A server under measurement: started on one core, its CPU and memory counted over all of its processes and threads."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+import subprocess
+import time
+from collections.abc import Iterator
+
+CPUCLOCK_SCHED = 2
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Command:
+    argv: tuple[str, ...]
+    environment: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(slots=True)
+class Running:
+    name: str
+    child: subprocess.Popen[bytes]
+    started: float
+    log: pathlib.Path
+
+    def pids(self) -> list[int]:
+        """The process and all that it started."""
+        found = [self.child.pid]
+        for pid in found:
+            found.extend(children(pid))
+        return found
+
+    def cpu_ns(self) -> int:
+        """User and system time of all processes and threads so far."""
+        return sum(cpu_ns(pid) for pid in self.pids())
+
+    def pss_kib(self) -> int:
+        """Memory of all processes, shared pages counted in parts."""
+        return sum(pss_kib(pid) for pid in self.pids())
+
+    def pin(self, core: int) -> None:
+        """Put every thread on this core: Knot's workers choose one themselves when they start."""
+        for pid in self.pids():
+            for task in tasks(pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.sched_setaffinity(task, {core})
+
+    def check(self) -> None:
+        """Raise RuntimeError with the end of its log if the server is gone."""
+        if self.child.poll() is not None:
+            raise RuntimeError(f"{self.name} left with {self.child.returncode}: {log_end(self.log)}")
+
+    def stop(self, patience: float = 5.0) -> None:
+        self.child.terminate()
+        try:
+            self.child.wait(patience)
+        except subprocess.TimeoutExpired:
+            for pid in reversed(self.pids()):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, 9)
+            self.child.wait()
+
+
+def start(name: str, command: Command, *, core: int, folder: pathlib.Path) -> Running:
+    """Start a server that may use one core only; its output goes to a file in `folder`."""
+    log = folder / f"{name}.log"
+    environment = {**os.environ, **command.environment}
+    with log.open("wb") as out, affinity({core}):
+        started = time.monotonic()
+        child = subprocess.Popen(
+            command.argv, cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=environment
+        )
+    return Running(name, child, started, log)
+
+
+@contextlib.contextmanager
+def affinity(cores: set[int]) -> Iterator[None]:
+    """Run the block on these cores; children inherit them."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def cores() -> tuple[int, int]:
+    """The core of the servers and that of the load; the same one where there is only one."""
+    usable = sorted(os.sched_getaffinity(0))
+    return usable[0], usable[-1]
+
+
+def children(pid: int) -> list[int]:
+    try:
+        lists = [pathlib.Path(f"/proc/{pid}/task/{task}/children").read_text() for task in tasks(pid)]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    return [int(word) for text in lists for word in text.split()]
+
+
+def tasks(pid: int) -> list[int]:
+    """The threads of a process; none if it's gone."""
+    try:
+        return [int(name) for name in os.listdir(f"/proc/{pid}/task")]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def cpu_ns(pid: int) -> int:
+    """The process's CPU clock (/proc/PID/stat counts ticks only), ended threads included; 0 if it's gone."""
+    try:
+        return time.clock_gettime_ns((~pid << 3) | CPUCLOCK_SCHED)
+    except OSError:
+        return 0
+
+
+def pss_kib(pid: int) -> int:
+    try:
+        text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:")), 0)
+
+
+def log_end(path: pathlib.Path, octets: int = 2000) -> str:
+    return path.read_bytes()[-octets:].decode(errors="replace")

@@ -1,0 +1,151 @@
+"""What is asked of whom: each scenario names its servers, their questions, and how the load asks."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+from bench import servers
+from bench.servers import MISS_ZONE, Maker
+from bench.world import AAAA, PTR, SRV, A, Question, World, message
+
+MISS_ADDRESS = bytes([192, 0, 2, 1])
+ECHO_QUESTION = Question(message("floor.test.", A), bytes([10, 96, 0, 10]))
+MISS_QUESTION = Question(message(f"warmup-0.{MISS_ZONE}.", A), MISS_ADDRESS)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Entrant:
+    """A server in a scenario; `ready` is a question that tells when it answers."""
+
+    name: str
+    make: Maker
+    ready: Question
+    is_floor: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Asking:
+    """How the load asks: a window, or a rate (questions a second). `fresh`: no name twice."""
+
+    name: str
+    window: int = 128
+    rate: float = 0.0
+    wait: bool = False
+    fresh: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Scenario:
+    """`checked` are questions whose answers are compared first; `warm`: all questions are asked before measuring."""
+
+    name: str
+    title: str
+    entrants: tuple[Entrant, ...]
+    questions: tuple[bytes, ...]
+    checked: tuple[Question, ...]
+    askings: tuple[Asking, ...]
+    needs_api: bool = False
+    needs_upstream: bool = False
+    extra: int = 16
+    warm: bool = False
+
+
+SATURATED = Asking("saturated")
+PACED = Asking("20k q/s", rate=20_000.0, window=4096)
+
+
+def hit(world: World, coredns: str) -> Scenario:
+    """Answers of the kubernetes plugin, beside servers that have the same names as zones or local data."""
+    asked = world.questions((A, AAAA, SRV, PTR))
+    ready = world.question(world.services // 2, A)
+    return Scenario(
+        name="hit",
+        title=f"A, AAAA, SRV and PTR of {world.services:,} Services",
+        entrants=(
+            Entrant("floor", servers.echo, ECHO_QUESTION, is_floor=True),
+            Entrant("fastdns", servers.fastdns(servers.cluster_corefile), ready),
+            Entrant("knot", servers.knot, ready),
+            Entrant("unbound", servers.unbound_hosts, ready),
+            Entrant("CoreDNS", servers.coredns(coredns, servers.cluster_corefile), ready),
+        ),
+        questions=wires(asked),
+        checked=tuple(asked[:200]),
+        askings=(SATURATED, PACED),
+        needs_api=True,
+        extra=50,
+    )
+
+
+def hosts(world: World, coredns: str) -> Scenario:
+    """The same addresses from hosts, for the servers that have neither Kubernetes nor zones."""
+    asked = world.questions((A, AAAA))
+    ready = world.question(world.services // 2, A)
+    return Scenario(
+        name="hosts",
+        title=f"A and AAAA of {world.services:,} Services from hosts",
+        entrants=(
+            Entrant("floor", servers.echo, ECHO_QUESTION, is_floor=True),
+            Entrant("fastdns", servers.fastdns(servers.hosts_corefile), ready),
+            Entrant("knot", servers.knot, ready),
+            Entrant("dnsmasq", servers.dnsmasq_hosts, ready),
+            Entrant("CoreDNS", servers.coredns(coredns, servers.hosts_corefile), ready),
+        ),
+        questions=wires(asked),
+        checked=tuple(asked[:200]),
+        askings=(SATURATED,),
+        extra=22,
+    )
+
+
+def cache_hit(count: int, coredns: str) -> Scenario:
+    """Names of an upstream, all of them asked before."""
+    asked = [Question(message(f"name-{i:06}.{MISS_ZONE}.", A), MISS_ADDRESS) for i in range(count)]
+    return Scenario(
+        name=f"cache hit {count // 1000}k",
+        title=f"{count:,} forwarded names, warmed",
+        entrants=(Entrant("floor", servers.echo, ECHO_QUESTION, is_floor=True), *forwarding(coredns)),
+        questions=wires(asked),
+        checked=tuple(asked[:100]),
+        askings=(SATURATED,),
+        needs_upstream=True,
+        warm=True,
+    )
+
+
+def miss(coredns: str) -> Scenario:
+    """Names that nobody asked before, forwarded to a wildcard."""
+    asked = [Question(message(f"xxxxxxxx-{i}.{MISS_ZONE}.", A), MISS_ADDRESS) for i in range(64)]
+    return Scenario(
+        name="miss",
+        title="random names, forwarded to a knot wildcard",
+        entrants=(Entrant("floor", servers.forwarder, MISS_QUESTION, is_floor=True), *forwarding(coredns)),
+        questions=wires(asked),
+        checked=tuple(asked),
+        askings=(Asking("saturated", wait=True, fresh=True), Asking("5k q/s", rate=5000.0, window=4096, fresh=True)),
+        needs_upstream=True,
+    )
+
+
+def forwarding(coredns: str) -> tuple[Entrant, ...]:
+    return (
+        Entrant("fastdns", servers.fastdns(servers.forward_corefile), MISS_QUESTION),
+        Entrant("unbound", servers.unbound_forward, MISS_QUESTION),
+        Entrant("dnsmasq", servers.dnsmasq_forward, MISS_QUESTION),
+        Entrant("CoreDNS", servers.coredns(coredns, servers.forward_corefile), MISS_QUESTION),
+    )
+
+
+def wires(questions: Sequence[Question]) -> tuple[bytes, ...]:
+    return tuple(question.wire for question in questions)
+
+
+def all_scenarios(world: World, coredns: str) -> dict[str, Callable[[], Scenario]]:
+    """By name; made only when wanted."""
+    return {
+        "hit": lambda: hit(world, coredns),
+        "hosts": lambda: hosts(world, coredns),
+        "cache-hit-1k": lambda: cache_hit(1000, coredns),
+        "cache-hit-100k": lambda: cache_hit(100_000, coredns),
+        "miss": lambda: miss(coredns),
+    }

@@ -1,0 +1,181 @@
+"""The cluster that every server of a run answers for: its objects, its names, the questions asked about them.
+
+Everything follows from a size, so that the fake API server, a zone file and the load agree without passing data.
+Service `i` has a cluster IP of each family and two named ports; each tenth one is headless, so that what happens to its
+EndpointSlice can be seen in answers. Objects carry the metadata of real ones, managedFields too: parsing it is work.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import random
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+ZONE = "cluster.local"
+A, PTR, AAAA, SRV = 1, 12, 28, 33
+FIRST_IPV4 = int(ipaddress.IPv4Address("10.96.0.10"))
+FIRST_IPV6 = int(ipaddress.IPv6Address("fd00:10:96::10"))
+FIRST_POD = int(ipaddress.IPv4Address("10.128.0.1"))
+CREATED = "2026-01-01T00:00:00Z"
+PORTS = (("http", 80), ("metrics", 9090))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Question:
+    """A message to send and octets that a right answer has after its question."""
+
+    wire: bytes
+    expected: bytes
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class World:
+    services: int = 10_000
+    endpoints: int = 3
+    per_namespace: int = 100
+
+    def namespace(self, i: int) -> str:
+        return f"team-{i // self.per_namespace:03}"
+
+    def name(self, i: int) -> str:
+        return f"service-{i:05}"
+
+    def fqdn(self, i: int) -> str:
+        return f"{self.name(i)}.{self.namespace(i)}.svc.{ZONE}."
+
+    def is_headless(self, i: int) -> bool:
+        return i % 10 == 9
+
+    def ipv4(self, i: int) -> ipaddress.IPv4Address:
+        return ipaddress.IPv4Address(FIRST_IPV4 + i)
+
+    def ipv6(self, i: int) -> ipaddress.IPv6Address:
+        return ipaddress.IPv6Address(FIRST_IPV6 + i)
+
+    def pods(self, i: int) -> list[str]:
+        """Addresses of the endpoints of service `i`."""
+        first = FIRST_POD + i * self.endpoints
+        return [str(ipaddress.IPv4Address(first + j)) for j in range(self.endpoints)]
+
+    def with_cluster_ip(self) -> Iterator[int]:
+        return (i for i in range(self.services) if not self.is_headless(i))
+
+    # --- objects ---
+    def namespaces(self) -> list[dict[str, Any]]:
+        count = (self.services + self.per_namespace - 1) // self.per_namespace
+        names = ["default", *(f"team-{i:03}" for i in range(count))]
+        state = {"spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}}
+        return [{"metadata": _metadata(name, "", {"kubernetes.io/metadata.name": name}), **state} for name in names]
+
+    def service(self, i: int) -> dict[str, Any]:
+        addresses = ["None"] if self.is_headless(i) else [str(self.ipv4(i)), str(self.ipv6(i))]
+        spec = {
+            "ports": [{"name": n, "protocol": "TCP", "port": p, "targetPort": n} for n, p in PORTS],
+            "selector": {"app": self.name(i)},
+            "clusterIP": addresses[0],
+            "clusterIPs": addresses,
+            "type": "ClusterIP",
+            "sessionAffinity": "None",
+            "ipFamilies": ["IPv4", "IPv6"],
+            "ipFamilyPolicy": "PreferDualStack",
+            "internalTrafficPolicy": "Cluster",
+        }
+        labels = {"app": self.name(i), "app.kubernetes.io/managed-by": "Helm"}
+        return {
+            "metadata": _metadata(self.name(i), self.namespace(i), labels),
+            "spec": spec,
+            "status": {"loadBalancer": {}},
+        }
+
+    def slice(self, i: int, addresses: list[str] | None = None, version: int = 1) -> dict[str, Any]:
+        """The EndpointSlice of service `i`; `addresses` in place of its own."""
+        labels = {
+            "app": self.name(i),
+            "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io",
+            "kubernetes.io/service-name": self.name(i),
+        }
+        return {
+            "metadata": _metadata(f"{self.name(i)}-x7k2p", self.namespace(i), labels, version),
+            "addressType": "IPv4",
+            "endpoints": [self._endpoint(i, j, a) for j, a in enumerate(addresses or self.pods(i))],
+            "ports": [{"name": n, "protocol": "TCP", "port": p} for n, p in PORTS],
+        }
+
+    def _endpoint(self, i: int, j: int, address: str) -> dict[str, Any]:
+        pod = f"{self.name(i)}-5d8f7c9b4-{j:05}"
+        return {
+            "addresses": [address],
+            "conditions": {"ready": True, "serving": True, "terminating": False},
+            "targetRef": {"kind": "Pod", "namespace": self.namespace(i), "name": pod, "uid": _uid(pod)},
+            "nodeName": f"node-{(i + j) % 50:03}",
+            "zone": "zone-a",
+        }
+
+    # --- questions ---
+    def question(self, i: int, qtype: int) -> Question:
+        if qtype == A:
+            return Question(message(self.fqdn(i), A), self.ipv4(i).packed)
+        if qtype == AAAA:
+            return Question(message(self.fqdn(i), AAAA), self.ipv6(i).packed)
+        if qtype == PTR:
+            label = self.name(i).encode()
+            return Question(message(self.ipv4(i).reverse_pointer + ".", PTR), bytes([len(label)]) + label)
+        return Question(message(f"_http._tcp.{self.fqdn(i)}", SRV), struct.pack("!H", 80))
+
+    def questions(self, qtypes: tuple[int, ...], limit: int = 40_000, seed: int = 1) -> list[Question]:
+        """Questions of these types about services with a cluster IP, shuffled, but always in the same way."""
+        order = random.Random(seed)
+        services = list(self.with_cluster_ip())
+        order.shuffle(services)
+        chosen = services[: max(1, limit // len(qtypes))]
+        asked = [self.question(i, qtype) for i in chosen for qtype in qtypes]
+        order.shuffle(asked)
+        return asked
+
+
+def message(name: str, qtype: int, *, edns: int = 0) -> bytes:
+    """A query for `name` (text, final dot) with RD; with an OPT record of this size if `edns` isn't 0."""
+    labels = b"".join(bytes([len(label)]) + label.encode() for label in name.rstrip(".").split("."))
+    header = struct.pack("!6H", 0, 0x0100, 1, 0, 0, 1 if edns else 0)
+    opt = struct.pack("!BHHIH", 0, 41, edns, 0, 0) if edns else b""
+    return header + labels + b"\0" + struct.pack("!2H", qtype, 1) + opt
+
+
+def is_right(question: Question, answer: bytes) -> bool:
+    """True for NOERROR with an answer record and the octets that are expected."""
+    if len(answer) < len(question.wire) or not answer[2] & 0x80 or answer[3] & 15:
+        return False
+    return answer[6:8] != b"\0\0" and question.expected in answer[len(question.wire) :]
+
+
+def _uid(text: str) -> str:
+    digits = f"{random.Random(text).getrandbits(128):032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def _metadata(name: str, namespace: str, labels: dict[str, str], version: int = 1) -> dict[str, Any]:
+    fields: dict[str, dict[str, str]] = {f"f:{key}": {} for key in labels}
+    owned = {"f:metadata": {"f:labels": {".": {}, **fields}}, "f:spec": {"f:ports": {".": {}}, "f:selector": {}}}
+    managed = {
+        "manager": "kube-controller-manager",
+        "operation": "Update",
+        "apiVersion": "v1",
+        "time": CREATED,
+        "fieldsType": "FieldsV1",
+        "fieldsV1": owned,
+    }
+    place = {"namespace": namespace} if namespace else {}
+    return {
+        "name": name,
+        **place,
+        "uid": _uid(f"{namespace}/{name}"),
+        "resourceVersion": str(version),
+        "generation": 1,
+        "creationTimestamp": CREATED,
+        "labels": labels,
+        "annotations": {"meta.helm.sh/release-name": name},
+        "managedFields": [managed],
+    }
