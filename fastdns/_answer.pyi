@@ -111,6 +111,10 @@ class Engine:
     def error_records(self) -> list[tuple[object, ...]]:
         """Failures for plugin errors since the last call: (block, rcode, qname text, qtype, failure, upstream or None)."""
 
+    @property
+    def waiting(self) -> int:
+        """Askers whose answer is still owed: a worker that leaves waits for them."""
+
     # --- upstreams ---------------------------------------------------------------------------------------------------
     @property
     def upstream_fd(self) -> int:

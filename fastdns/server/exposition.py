@@ -32,9 +32,9 @@ class Page(registry.Collector):
 
     def collect(self) -> Iterator[core.Metric]:
         for name, series in sorted(self._totals.values.items()):
-            yield make_plain(name, families.KNOWN[name], series)
+            yield make_plain(name, self._totals.family(name), series)
         for name, histograms in sorted(self._totals.histograms.items()):
-            yield make_histogram(name, families.KNOWN[name], histograms)
+            yield make_histogram(name, self._totals.family(name), histograms)
 
 
 def render(totals: families.Totals) -> bytes:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from fastdns._counters import BlockSlot, CacheSlot, Dimension, GroupSlot, UpstreamSlot, WorkerSlot
 from fastdns.server import metrics
@@ -21,8 +22,8 @@ FAMILIES = ("1", "2")  # of addresses
 SIDES = ("success", "denial")
 # fmt: off
 TYPES = (
-    "AAAA", "A", "CNAME", "DNSKEY", "DS", "MX", "NSEC3", "NSEC", "NS", "PTR", "RRSIG", "SOA", "SRV", "TXT", "HTTPS", "SVCB",
-    "IXFR", "AXFR", "ANY", "other",
+    "AAAA", "A", "CNAME", "DNSKEY", "DS", "MX", "NSEC3", "NSEC", "NS", "PTR", "RRSIG", "SOA", "SRV", "TXT", "HTTPS",
+    "SVCB", "IXFR", "AXFR", "ANY", "other",
 )  # as type_slot() counts them
 LOW_RCODES = (
     "NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "YXDOMAIN", "YXRRSET", "NXRRSET", "NOTAUTH",
@@ -184,6 +185,10 @@ class Totals:
     def __init__(self) -> None:
         self.values: dict[str, dict[Labels, float]] = {}
         self.histograms: dict[str, dict[Labels, Histogram]] = {}
+        self.foreign: dict[str, Family] = {}  # families that another process told of
+
+    def family(self, name: str) -> Family:
+        return KNOWN.get(name) or self.foreign[name]
 
     def add(self, name: str, amount: float, labels: Labels = ()) -> None:
         series = self.values.setdefault(name, {})
@@ -202,12 +207,23 @@ class Totals:
 
     def merge(self, other: Totals, *, gauges: bool) -> None:
         for name, series in other.values.items():
-            if gauges or KNOWN[name].kind != "gauge":
+            if gauges or self.family(name).kind != "gauge":
                 for labels, value in series.items():
                     self.add(name, value, labels)
         for name, histograms in other.histograms.items():
             for labels, one in histograms.items():
                 self.observe(name, one.buckets, one.sum, labels)
+
+    def add_foreign(self, told: Sequence[Mapping[str, Any]]) -> None:
+        """Add families as another process gave them: name, kind, help, labels, bounds, and series of labels with values."""
+        for one in told:
+            name = one["name"]
+            self.foreign[name] = Family(one["kind"], one["help"], tuple(one["labels"]), tuple(one["bounds"]))
+            for labels, value in one["series"]:
+                if isinstance(value, dict):
+                    self.observe(name, value["buckets"], value["sum"], tuple(labels))
+                else:
+                    self.add(name, value, tuple(labels))
 
 
 def read_worker(layout: metrics.Layout, slots: Slots, totals: Totals) -> None:

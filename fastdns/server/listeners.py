@@ -55,11 +55,11 @@ class BoundListener:
                 one.close()
 
 
-def bind_listener(listener: model.Listener, workers: int) -> BoundListener:
-    """Bind all sockets of a listener. Raises ListenError, with none left bound."""
+def bind_listener(listener: model.Listener, workers: int, *, is_ours: bool = False) -> BoundListener:
+    """Bind all sockets of a listener. `is_ours`: its port is known to be ours on some address. Raises ListenError."""
     addresses = find_addresses(listener)
     with contextlib.ExitStack() as undo:
-        for address in addresses:
+        for address in addresses if not is_ours else ():
             check_unused(address)
         udp = [[undo.enter_context(bind_udp(address)) for address in addresses] for _ in range(workers)]
         tcp = [[undo.enter_context(bind_tcp(address)) for address in addresses] for _ in range(workers)]

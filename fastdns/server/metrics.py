@@ -20,10 +20,9 @@ HANDLERS = ("Errors", "Log", "Loadbalance", "Cache", "Hosts", "Kubernetes", "Loo
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PluginKey:
-    """One plugin of one Corefile block, whatever the number of its zones."""
+    """One plugin of one Corefile block, whatever the number of its zones: `owner` is the block of the first of them."""
 
-    file: str
-    line: int
+    owner: int
     position: int
 
 
@@ -101,9 +100,16 @@ def find_servings(config: model.Config) -> Iterator[tuple[int, model.Listener]]:
 
 
 def walk_plugins(config: model.Config) -> Iterator[tuple[model.ServerBlock, PluginKey, model.Plugin]]:
-    for block in config.blocks:
+    for index, block in enumerate(config.blocks):
         for position, plugin in enumerate(block.plugins):
-            yield block, PluginKey(block.file, block.line, position), plugin
+            yield block, key_of(config, index, position), plugin
+
+
+def key_of(config: model.Config, index: int, position: int) -> PluginKey:
+    """The zones of one Corefile block hold one and the same tuple of plugins."""
+    plugins = config.blocks[index].plugins
+    owner = next(at for at, block in enumerate(config.blocks) if block.plugins is plugins)
+    return PluginKey(owner, position)
 
 
 def place_block(config: model.Config, index: int, listener: model.Listener, first: int) -> BlockPlace:

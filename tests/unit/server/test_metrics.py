@@ -15,7 +15,7 @@ LOOPBACK = model.Listener("::1", 53)
 
 
 def make_block(
-    zone: str, *plugins: model.Plugin, line: int = 1, on: tuple[model.Listener, ...] = (HERE,)
+    zone: str, plugins: tuple[model.Plugin, ...], line: int = 1, on: tuple[model.Listener, ...] = (HERE,)
 ) -> model.ServerBlock:
     return model.ServerBlock(zone, on, plugins, "Corefile", line)
 
@@ -25,9 +25,9 @@ def config() -> model.Config:
     shared = (model.Prometheus(), model.Errors(), CACHE, FORWARD)
     return model.Config(
         (
-            make_block(".", *shared, on=(HERE, LOOPBACK)),
-            make_block("example.org.", *shared, on=(HERE, LOOPBACK)),
-            make_block("hidden.", CACHE, model.Hosts("/etc/hosts", (".",)), line=9),
+            make_block(".", shared, on=(HERE, LOOPBACK)),
+            make_block("example.org.", shared, on=(HERE, LOOPBACK)),
+            make_block("hidden.", (CACHE, model.Hosts("/etc/hosts", (".",))), line=9),
         ),
         digest="abc",
     )
@@ -84,7 +84,7 @@ def test_workers_are_summed_under_coredns_names(config: model.Config) -> None:
         counters.add(place.first + BlockSlot.BLOCK_DURATION + 2, 3)
         counters.add(place.first + BlockSlot.BLOCK_DURATION_SUM, 1_500_000)
         counters.add(place.first + BlockSlot.BLOCK_RESPONSES + 3, 3)
-        counters.add(layout.caches[metrics.PluginKey("Corefile", 1, 2)].first + CacheSlot.CACHE_HITS + 1, 4)
+        counters.add(layout.caches[metrics.PluginKey(0, 2)].first + CacheSlot.CACHE_HITS + 1, 4)
     page = read_page(config, *workers)
     server = ("dns://[::1]:53", ".", "")
     assert page["coredns_dns_requests_total"] == {(*server, "udp", "1", "A"): 6}
@@ -127,6 +127,13 @@ def test_retired_workers_keep_their_counters_and_lose_their_gauges(config: model
     now.merge(gone, gauges=False)
     assert now.values["fastdns_server_tcp_accepted_total"] == {(): 7}
     assert "fastdns_server_tcp_connections" not in now.values
+
+
+def test_what_another_process_tells_is_on_the_page() -> None:
+    totals = families.Totals()
+    told = {"name": "coredns_kubernetes_x_seconds", "kind": "histogram", "help": "X.", "labels": ["kind"], "bounds": [1.0]}
+    totals.add_foreign([{**told, "series": [[["a"], {"buckets": [1, 2], "sum": 5.0}]]}])
+    assert b'coredns_kubernetes_x_seconds_bucket{kind="a",le="+Inf"} 3.0' in exposition.render(totals)
 
 
 def test_every_family_is_named_by_the_rules() -> None:

@@ -1,0 +1,154 @@
+"""The pages that probes and Prometheus ask for: a small HTTP/1.1 server, and /health, /ready and /metrics in it.
+
+Pages of one address share its socket. What a page says comes from a callable: this module knows nothing of workers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import socket
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+
+from fastdns.config import model
+from fastdns.server import listeners
+
+HEAD_MAX = 8192
+READ_TIMEOUT = 5.0  # as CoreDNS's servers of these pages; also how long an idle connection is kept
+CONNECTIONS_MAX = 64  # of one address
+REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 503: "Service Unavailable"}
+PLAIN = "text/plain; charset=utf-8"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    body: bytes
+    content_type: str = PLAIN
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Place:
+    """Where a page is served: an IP address or a name, empty for every address."""
+
+    host: str
+    port: int
+
+
+Page = Callable[[], Awaitable[Answer]]
+NOT_FOUND = Answer(404, b"404 page not found\n")
+
+
+def find_places(config: model.Config) -> dict[Place, set[str]]:
+    """Which paths are served where."""
+    places: dict[Place, set[str]] = {}
+    for block in config.blocks:
+        for plugin in block.plugins:
+            path = path_of(plugin)
+            if path is not None and isinstance(plugin, (model.Health, model.Ready, model.Prometheus)):
+                places.setdefault(Place(plugin.address, plugin.port), set()).add(path)
+    return places
+
+
+def path_of(plugin: model.Plugin) -> str | None:
+    match plugin:
+        case model.Health():
+            return "/health"
+        case model.Ready():
+            return "/ready"
+        case model.Prometheus():
+            return "/metrics"
+        case _:
+            return None
+
+
+def bind_place(place: Place) -> list[socket.socket]:
+    """Raises ListenError."""
+    if place.host == "localhost":
+        candidates = ["127.0.0.1", *(["::1"] if listeners.has_ipv6() else [])]
+    else:
+        candidates = [place.host]
+    with contextlib.ExitStack() as undo:
+        bound = []
+        for host in candidates:
+            for address in listeners.find_addresses(model.Listener(host, place.port)):
+                one = undo.enter_context(listeners.open_socket(address, socket.SOCK_STREAM))
+                listeners.bind_socket(one, address)
+                listeners.listen_on(one, address)
+                bound.append(one)
+        undo.pop_all()
+    return bound
+
+
+class PageServer:
+    """One place's pages. `pages` may be changed while it serves."""
+
+    def __init__(self, sockets: Iterable[socket.socket], pages: Mapping[str, Page]) -> None:
+        self.pages = pages
+        self._sockets = list(sockets)
+        self._servers: list[asyncio.Server] = []
+        self._connections: set[asyncio.StreamWriter] = set()
+
+    async def start(self) -> None:
+        for one in self._sockets:
+            self._servers.append(await asyncio.start_server(self._serve, sock=one, limit=HEAD_MAX))
+
+    def close(self) -> None:
+        for server in self._servers:
+            server.close()
+        for writer in list(self._connections):
+            writer.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(self._connections) >= CONNECTIONS_MAX:
+            writer.close()
+            return
+        self._connections.add(writer)
+        try:
+            while await self._serve_request(reader, writer):
+                pass
+        except (OSError, EOFError, TimeoutError, asyncio.LimitOverrunError):
+            pass  # a client that left, dawdled or sent no HTTP
+        finally:
+            self._connections.discard(writer)
+            writer.close()
+
+    async def _serve_request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Answer one request; True if the connection stays open."""
+        async with asyncio.timeout(READ_TIMEOUT):
+            head = await reader.readuntil(b"\r\n\r\n")
+        method, path, keep = parse_head(head)
+        answer = await self._find_answer(method, path)
+        writer.write(encode_answer(answer, with_body=method != "HEAD", keep=keep))
+        async with asyncio.timeout(READ_TIMEOUT):
+            await writer.drain()
+        return keep
+
+    async def _find_answer(self, method: str, path: str) -> Answer:
+        if method not in ("GET", "HEAD"):
+            return Answer(405 if method else 400, b"")
+        page = self.pages.get(path)
+        return NOT_FOUND if page is None else await page()
+
+
+def parse_head(head: bytes) -> tuple[str, str, bool]:
+    """(method, path, whether the connection is kept); an empty method is no request. One with a body is the last."""
+    lines = head.decode("latin-1").split("\r\n")
+    words = lines[0].split(" ")
+    if len(words) != 3 or not words[2].startswith("HTTP/1."):
+        return "", "", False
+    fields = {name.strip().lower(): value.strip().lower() for name, _, value in (line.partition(":") for line in lines)}
+    has_body = fields.get("content-length", "0") != "0" or "transfer-encoding" in fields
+    wants_close = "close" in fields.get("connection", "") or words[2] == "HTTP/1.0"
+    return words[0], words[1].partition("?")[0], not wants_close and not has_body
+
+
+def encode_answer(answer: Answer, *, with_body: bool, keep: bool) -> bytes:
+    head = (
+        f"HTTP/1.1 {answer.status} {REASONS[answer.status]}\r\n"
+        f"Content-Type: {answer.content_type}\r\n"
+        f"Content-Length: {len(answer.body)}\r\n"
+        f"Connection: {'keep-alive' if keep else 'close'}\r\n\r\n"
+    )
+    return head.encode("ascii") + (answer.body if with_body else b"")

@@ -1,0 +1,122 @@
+import asyncio
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+
+from fastdns import errors
+from fastdns.config import model
+from fastdns.server import pages
+
+
+async def say_ok() -> pages.Answer:
+    return pages.Answer(200, b"OK")
+
+
+async def say_unready() -> pages.Answer:
+    return pages.Answer(503, b"kubernetes")
+
+
+@asynccontextmanager
+async def serving() -> AsyncIterator[int]:
+    sockets = pages.bind_place(pages.Place("127.0.0.1", 0))
+    server = pages.PageServer(sockets, {"/health": say_ok, "/ready": say_unready})
+    await server.start()
+    port = sockets[0].getsockname()[1]
+    try:
+        yield port
+    finally:
+        server.close()
+
+
+def run_against(client: Callable[[int], Awaitable[None]]) -> None:
+    async def main() -> None:
+        async with serving() as port, asyncio.timeout(5):
+            await client(port)
+
+    asyncio.run(main())
+
+
+def get(port: int, path: str, method: str = "GET") -> tuple[int, bytes]:
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=5) as response:
+            return response.status, response.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read()
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "expected"),
+    [
+        ("/health", "GET", (200, b"OK")),
+        ("/health?x=1", "GET", (200, b"OK")),
+        ("/health", "HEAD", (200, b"")),
+        ("/ready", "GET", (503, b"kubernetes")),
+        ("/", "GET", (404, b"404 page not found\n")),
+        ("/metrics/x", "GET", (404, b"404 page not found\n")),
+        ("/health", "POST", (405, b"")),
+    ],
+)
+def test_pages(path: str, method: str, expected: tuple[int, bytes]) -> None:
+    async def client(port: int) -> None:
+        assert await asyncio.to_thread(get, port, path, method) == expected
+
+    run_against(client)
+
+
+def test_connection_is_kept_for_the_next_request() -> None:
+    async def client(port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(3):
+            writer.write(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert (await reader.readuntil(b"OK\r\n")).startswith(b"HTTP/1.1 200")
+            assert (await reader.readuntil(b"\r\n\r\nOK")).endswith(b"OK")
+        writer.write(b"GET /health HTTP/1.1\r\nConnection: close\r\n\r\n")
+        assert (await reader.read()).endswith(b"OK")
+        writer.close()
+
+    run_against(client)
+
+
+@pytest.mark.parametrize("rubbish", [b"\r\n\r\n", b"GET\r\n\r\n", b"\xff\xfe\r\n\r\n", b"GET / SIP/2.0\r\n\r\n"])
+def test_no_request_is_refused(rubbish: bytes) -> None:
+    async def client(port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(rubbish)
+        assert (await reader.read()).startswith(b"HTTP/1.1 400 Bad Request\r\n")
+        writer.close()
+
+    run_against(client)
+
+
+def test_endless_head_is_cut() -> None:
+    async def client(port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\nX: " + b"x" * 100_000)
+        with suppress(ConnectionResetError):
+            assert await reader.read() == b""
+        writer.close()
+
+    run_against(client)
+
+
+def test_taken_place_is_told() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(errors.ListenError, match="Address already in use"):
+            pages.bind_place(pages.Place("127.0.0.1", taken.getsockname()[1]))
+
+
+def test_pages_of_one_address_share_it() -> None:
+    plugins = (model.Health(), model.Ready(port=8080), model.Prometheus("", 9153), model.Errors())
+    block = model.ServerBlock(".", (model.Listener("", 53),), plugins, "Corefile", 1)
+    assert pages.find_places(model.Config((block, block), "")) == {
+        pages.Place("", 8080): {"/health", "/ready"},
+        pages.Place("", 9153): {"/metrics"},
+    }
