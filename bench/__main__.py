@@ -25,6 +25,8 @@ def main(argv: list[str] | None = None) -> int:
     for name in arguments.scenarios:
         if name == "start":
             outcomes.append(measure.run_starts(bench, hit(world, coredns)))
+        elif name == "update":
+            outcomes.append(measure.run_updates(bench, hit(world, coredns)))
         else:
             outcomes.append(measure.run_scenario(bench, makers[name]()))
         write(arguments.out, outcomes)
@@ -39,7 +41,7 @@ def write(folder: pathlib.Path, outcomes: list[measure.Outcome]) -> None:
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    names = ["start", *all_scenarios(World(1), "")]
+    names = ["start", "update", *all_scenarios(World(1), "")]
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument(
         "scenarios", nargs="*", default=["hit", "start"], metavar="SCENARIO", help=f"{', '.join(names)}, or all"

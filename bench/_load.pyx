@@ -2,11 +2,11 @@
 
 It sends and hears in turn without ever sleeping (so that no server pays for waking it), or, with `wait`, sleeps while
 nothing comes. Either it keeps a window (as many questions outstanding as given: the server is saturated) or a rate
-(questions fall due by the clock, and latency counts from the moment that a question was due, so that a stall of server or
-client is seen in full).
+(questions fall due by the clock, and latency counts from the moment that a question was due, so that a stall is seen in
+full).
 
-Each socket numbers its questions by one counter; the id is its lower 16 bits. What was asked first and isn't answered in
-time is lost: one pointer (`tail`) follows the counter (`head`), so nothing is searched.
+Each socket numbers its questions by one counter; the id is its lower 16 bits. What was asked first and isn't answered
+in time is lost: one pointer (`tail`) follows the counter (`head`), so nothing is searched.
 """
 
 cimport cython

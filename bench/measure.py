@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import ipaddress
 import pathlib
+import random
 import shutil
 import socket
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 
 from bench import load, process, servers
 from bench.process import Running
 from bench.scenarios import MISS_QUESTION, Asking, Entrant, Scenario
 from bench.servers import Scene
-from bench.world import World
+from bench.world import A, Question, World, message
 
 START_TIMEOUT = 60.0
 SETTLE = 2.0  # seconds that a server may go on starting before its memory is read
@@ -55,6 +58,18 @@ class Start:
     wrong: int  # of 100 names asked at once after the first right answer
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Updates:
+    """Milliseconds from the API server's reply about a changed EndpointSlice to the first answer that shows it."""
+
+    server: str
+    count: int
+    p50: float
+    p99: float
+    worst: float
+    missing: int  # never shown
+
+
 @dataclasses.dataclass(slots=True)
 class Outcome:
     """What a scenario gave; `failed` are servers that couldn't be measured, and why."""
@@ -64,6 +79,7 @@ class Outcome:
     floor: str = ""
     samples: list[Sample] = dataclasses.field(default_factory=list)
     starts: list[Start] = dataclasses.field(default_factory=list)
+    updates: list[Updates] = dataclasses.field(default_factory=list)
     failed: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
@@ -207,6 +223,54 @@ def measure_start(entrant: Entrant, scene: Scene, scenario: Scenario) -> Start:
         )
     finally:
         running.stop()
+
+
+def run_updates(bench: Bench, scenario: Scenario) -> Outcome:
+    """Change endpoints of headless Services one by one, and ask until the answer shows it."""
+    outcome = Outcome("update", f"one EndpointSlice of {bench.world.services:,} changes")
+    with folder() as place, surroundings(bench, scenario, place) as scene:
+        for entrant in scenario.entrants:
+            if not entrant.watches or entrant.name not in bench.wanted:
+                continue
+            try:
+                outcome.updates.append(measure_updates(bench, entrant, scene))
+            except (OSError, RuntimeError, TimeoutError) as error:
+                outcome.failed[entrant.name] = str(error)
+                continue
+            bench.say(f"update: {outcome.updates[-1]}")
+    return outcome
+
+
+def measure_updates(bench: Bench, entrant: Entrant, scene: Scene) -> Updates:
+    running, port, _ = start_entrant(entrant, scene)
+    count = 40 * bench.rounds
+    headless = [i for i in range(bench.world.services) if bench.world.is_headless(i)]
+    try:
+        waits = [update_once(bench.world, scene.api, port, random.choice(headless), n) for n in range(count)]
+    finally:
+        running.stop()
+    seen = sorted(1000 * wait for wait in waits if wait is not None) or [0.0]
+    return Updates(
+        server=entrant.name,
+        count=count,
+        p50=seen[len(seen) // 2],
+        p99=seen[len(seen) * 99 // 100],
+        worst=seen[-1],
+        missing=waits.count(None),
+    )
+
+
+def update_once(world: World, api: int, port: int, i: int, number: int) -> float | None:
+    """Seconds from the API server's reply to the first answer with the new address; None: not within two seconds."""
+    address = ipaddress.IPv4Address(f"10.65.{number >> 8 & 255}.{number & 255}")
+    url = f"http://127.0.0.1:{api}/bench/update?service={i}&address={address}"
+    question = Question(message(world.fqdn(i), A), address.packed)
+    with process.affinity({process.cores()[1]}):
+        urllib.request.urlopen(url, data=b"", timeout=5).close()
+        changed = time.monotonic()
+        with contextlib.suppress(TimeoutError):
+            return load.first_right_answer(port, question, since=changed, timeout=2.0, every=0.0002)
+    return None
 
 
 # --- what servers need around them ---

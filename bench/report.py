@@ -10,7 +10,7 @@ import platform
 import statistics
 from collections.abc import Iterable, Sequence
 
-from bench.measure import Outcome, Sample, Start
+from bench.measure import Outcome, Sample, Start, Updates
 
 
 def machine() -> dict[str, str]:
@@ -44,6 +44,8 @@ def section(outcome: Outcome) -> Iterable[str]:
         yield from load_table(outcome, asking)
     if outcome.starts:
         yield from start_table(outcome.starts)
+    if outcome.updates:
+        yield from updates_table(outcome.updates)
     yield from (f"- {server}: {reason}" for server, reason in outcome.failed.items())
     yield ""
 
@@ -74,6 +76,14 @@ def start_table(starts: Sequence[Start]) -> Iterable[str]:
         cpu, pss = (statistics.median(getattr(start, field) for start in group) for field in ("cpu", "pss_mib"))
         times = f"{min(first):.2f} | {statistics.median(first):.2f} | {cpu:.2f}"
         yield f"| {name} | {times} | {pss:.1f} | {group[-1].processes} | {max(s.wrong for s in group)} |"
+    yield ""
+
+
+def updates_table(updates: Sequence[Updates]) -> Iterable[str]:
+    yield "| server | updates | p50 ms | p99 ms | worst ms | never seen |"
+    yield "|---|---|---|---|---|---|"
+    for one in updates:
+        yield f"| {one.server} | {one.count} | {one.p50:.2f} | {one.p99:.2f} | {one.worst:.2f} | {one.missing} |"
     yield ""
 
 

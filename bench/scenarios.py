@@ -16,12 +16,13 @@ MISS_QUESTION = Question(message(f"warmup-0.{MISS_ZONE}.", A), MISS_ADDRESS)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Entrant:
-    """A server in a scenario; `ready` is a question that tells when it answers."""
+    """A server in a scenario; `ready` is a question that tells when it answers, `watches` that it follows the API."""
 
     name: str
     make: Maker
     ready: Question
     is_floor: bool = False
+    watches: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -64,10 +65,10 @@ def hit(world: World, coredns: str) -> Scenario:
         title=f"A, AAAA, SRV and PTR of {world.services:,} Services",
         entrants=(
             Entrant("floor", servers.echo, ECHO_QUESTION, is_floor=True),
-            Entrant("fastdns", servers.fastdns(servers.cluster_corefile), ready),
+            Entrant("fastdns", servers.fastdns(servers.cluster_corefile), ready, watches=True),
             Entrant("knot", servers.knot, ready),
             Entrant("unbound", servers.unbound_hosts, ready),
-            Entrant("CoreDNS", servers.coredns(coredns, servers.cluster_corefile), ready),
+            Entrant("CoreDNS", servers.coredns(coredns, servers.cluster_corefile), ready, watches=True),
         ),
         questions=wires(asked),
         checked=tuple(asked[:200]),
