@@ -1,7 +1,7 @@
 """A Corefile's text in, its server blocks out: words grouped, snippets and files imported, environment put in.
 
-What a plugin's words mean is not known here: the server blocks hold Directives, which the modules of `plugins` read. That
-keeps `config` below `plugins`; the words that may begin a line are handed in as `Words`.
+What a plugin's words mean is not known here: the server blocks hold Directives, which the modules of `plugins` read.
+That keeps `config` below `plugins`; the words that may begin a line are handed in as `Words`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import glob
 import hashlib
+import itertools
 import logging
 import os
 import re
@@ -31,10 +32,14 @@ _WILDCARD = re.compile(r"[*?\[\]]")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Words:
-    """The words that may begin a line of a server block: those that are served, and CoreDNS's that are not yet."""
+    """The words that may begin a line of a server block.
+
+    `planned` are CoreDNS's that are not served yet; `removed` were CoreDNS's, each with the word that took its place.
+    """
 
     served: Collection[str]
     planned: Collection[str] = ()
+    removed: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -45,9 +50,9 @@ class Directive:
     """
 
     name: lexer.Token
-    args: tuple[lexer.Token, ...] = ()
-    block: tuple[Directive, ...] = ()
-    plugin: str = ""
+    args: tuple[lexer.Token, ...]
+    block: tuple[Directive, ...]
+    plugin: str
 
     @property
     def word(self) -> str:
@@ -59,14 +64,11 @@ class Directive:
 
     def error(self, message: str, *, at: lexer.Token | None = None, hint: str = "") -> errors.ConfigError:
         """Make the error that says `message` of the word `at`, or else of the first word."""
-        token = at or self.name
-        named = f"{message} (plugin/{self.plugin})" if self.plugin else message
-        hints = "".join(f"; {text}" for text in (_origin(token), hint) if text)
-        return errors.ConfigError(token.file, token.line, named + hints)
+        return error(at or self.name, f"{message} (plugin/{self.plugin})", hint=hint)
 
-    def argument_error(self, hint: str = "") -> errors.ConfigError:
+    def argument_error(self, *, after: lexer.Token | None = None, hint: str = "") -> errors.ConfigError:
         """Make the error for too few or too many arguments; CoreDNS names the last word that it saw."""
-        last = self.args[-1] if self.args else self.name
+        last = after or (self.args[-1] if self.args else self.name)
         return self.error(_wrong_count(last), at=last, hint=hint)
 
 
@@ -80,7 +82,7 @@ class RawBlock:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Corefile:
-    """All server blocks of a text and what it imports. `digest` is the SHA-512 of every octet read, `files` were read."""
+    """All server blocks of a text and its imports. `digest` is the SHA-512 of every octet of the `files` read."""
 
     blocks: tuple[RawBlock, ...]
     digest: str
@@ -102,6 +104,14 @@ def parse(text: str, *, file: str, words: Words, environment: Mapping[str, str] 
     parser = _Parser(text, file=file, words=words, environment=os.environ if environment is None else environment)
     blocks = tuple(parser.blocks())
     return Corefile(blocks, parser.digest.hexdigest(), tuple(parser.files))
+
+
+def error(
+    token: lexer.Token, message: str, *, hint: str = "", kind: str = "Error during parsing"
+) -> errors.ConfigError:
+    """Make the error that says `message` of `token`, and where the token came from when a variable stands there."""
+    hints = "".join(f"; {text}" for text in (_origin(token), hint) if text)
+    return errors.ConfigError(token.file, token.line, message + hints, kind=kind)
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
@@ -131,12 +141,12 @@ class _Parser:
             elif keys:
                 yield RawBlock(tuple(keys), tuple(self._block()))
             elif self._tokens:
-                raise self._syntax_error(self._tokens[0], "an address", hint="a server block begins with its zone")
+                raise _syntax_error(self._tokens[0], "an address", hint="a server block begins with its zone")
 
     # The keys of a block.
 
     def _keys(self) -> list[lexer.Token]:
-        """Read up to the block's brace, the end of the line, or the end of the text; a comma goes on to the next line."""
+        """Read up to the block's brace or the end of the line; a comma goes on to the next line."""
         keys: list[lexer.Token] = []
         expects_another = False
         while self._tokens:
@@ -144,9 +154,11 @@ class _Parser:
             if token.text == "import" and token.starts_line and not token.is_quoted:
                 self._import()
                 continue
+            if token.closes:
+                raise error(token, "Unexpected '}' because no matching opening brace")
             if token.opens:
                 if expects_another:
-                    raise self._error(token, "Expected another address but had '{' - check for extra comma")
+                    raise error(token, "Expected another address but had '{' - check for extra comma")
                 return keys
             if keys and token.starts_line and not expects_another:
                 return keys
@@ -154,21 +166,21 @@ class _Parser:
             keys += _split_keys(token)
             expects_another = token.text.endswith(",")
         if expects_another:
-            raise self._error(self._last, "Unexpected EOF", hint="another address is expected after the comma")
+            raise error(self._last, "Unexpected EOF", hint="another address is expected after the comma")
         return keys
 
     # Snippets and imports.
 
     def _define_snippet(self, name: str) -> None:
         if name in self._snippets:
-            raise self._error(self._upcoming(), f"redeclaration of previously declared snippet {name}")
+            raise error(self._upcoming(), f"redeclaration of previously declared snippet {name}")
         if not self._tokens or not self._tokens[0].opens:
-            raise self._syntax_error(self._upcoming(), "'{'")
+            raise _syntax_error(self._upcoming(), "'{'")
         self._next()
         tokens = list(self._until_closed())
         if any(
             token.text == "import" and token.starts_line and self._expand(target.text) == name
-            for token, target in zip(tokens, tokens[1:], strict=False)
+            for token, target in itertools.pairwise(tokens)
         ):
             raise self._snippet_limit(self._last, hint=f"snippet {name} imports itself")
         self._snippets[name] = tokens
@@ -181,19 +193,19 @@ class _Parser:
             if not depth:
                 return
             yield token
-        raise self._syntax_error(self._last, "'}'", hint="a snippet is not closed")
+        raise _syntax_error(self._last, "'}'", hint="a snippet is not closed")
 
     def _import(self) -> None:
         """Put what is imported in the place of `import NAME`."""
         word = self._next()
         if not self._tokens or self._tokens[0].starts_line or self._tokens[0].opens:
-            raise self._error(word, _wrong_count(word))
+            raise error(word, _wrong_count(word))
         target = self._expanded(self._next())
         if not target.text:
-            raise self._error(target, "Import requires a non-empty filepath")
+            raise error(target, "Import requires a non-empty filepath")
         if self._tokens and not (self._tokens[0].starts_line or self._tokens[0].closes):
             extra = self._tokens[0]
-            raise self._error(extra, "Import takes only one argument (glob pattern or file)")
+            raise error(extra, "Import takes only one argument (glob pattern or file)")
         tokens = self._imported(target)
         if tokens:
             tokens = [dataclasses.replace(tokens[0], starts_line=True), *tokens[1:]]
@@ -208,22 +220,22 @@ class _Parser:
         self._file_imports += 1
         if self._file_imports > MAX_IMPORTS:
             hint = "does a file import itself?"
-            raise self._error(target, f"maximum file import depth ({MAX_IMPORTS}) exceeded", hint=hint)
+            raise error(target, f"maximum file import depth ({MAX_IMPORTS}) exceeded", hint=hint)
         return [token for path in self._matches(target) for token in self._read_file(path, target)]
 
     def _snippet_limit(self, token: lexer.Token, hint: str = "do snippets import one another?") -> errors.ConfigError:
-        return self._error(token, f"maximum snippet import depth ({MAX_IMPORTS}) exceeded", hint=hint)
+        return error(token, f"maximum snippet import depth ({MAX_IMPORTS}) exceeded", hint=hint)
 
     def _matches(self, target: lexer.Token) -> list[str]:
         """Give the files that an import names: sorted, beside the importing file when the name is relative."""
         pattern = os.path.join(os.path.dirname(os.path.abspath(target.file)), target.text)
         if _MANY_WILDCARDS.search(pattern):
             message = f"Glob pattern may only contain one wildcard (*), but has others: {pattern}"
-            raise self._error(target, message)
+            raise error(target, message)
         if not _WILDCARD.search(pattern):
             if not os.path.exists(pattern):
                 hint = suggest(target.text, self._snippets) or "no snippet has this name either"
-                raise self._error(target, f"File to import not found: {target.text}", hint=hint)
+                raise error(target, f"File to import not found: {target.text}", hint=hint)
             return [pattern]
         found = sorted(glob.glob(pattern))
         if not found:
@@ -235,9 +247,9 @@ class _Parser:
             with open(path, encoding="utf-8", errors="replace", newline="") as file:
                 return self._read(file.read(), path)
         except IsADirectoryError:
-            raise self._error(target, f"Could not import {path}: is a directory") from None
-        except OSError as error:
-            raise self._error(target, f"Could not import {path}: {error.strerror}") from error
+            raise error(target, f"Could not import {path}: is a directory") from None
+        except OSError as failure:
+            raise error(target, f"Could not import {path}: {failure.strerror}") from failure
 
     def _read(self, text: str, file: str) -> list[lexer.Token]:
         self.digest.update(f"{file}\0{len(text)}\0".encode(errors="replace") + text.encode(errors="replace"))
@@ -249,31 +261,36 @@ class _Parser:
 
     def _block(self) -> Iterator[Directive]:
         """Read a server block's lines; a file with one block may go without braces."""
-        braced = bool(self._tokens) and self._tokens[0].opens
+        opening = self._upcoming()
+        braced = bool(self._tokens) and opening.opens
         if braced:
             self._next()
         while self._tokens:
             if self._tokens[0].closes:
                 if not braced:
-                    raise self._error(self._tokens[0], "Unexpected '}' because no matching opening brace")
+                    raise error(self._tokens[0], "Unexpected '}' because no matching opening brace")
                 self._next()
                 return
-            if self._tokens[0].text == "import":
+            if self._tokens[0].text == "import" and not self._tokens[0].is_quoted:
                 self._import()
             else:
                 yield self._directive()
         if braced:
-            raise self._syntax_error(self._last, "'}'", hint="a server block is not closed")
+            hint = f"the server block at line {opening.line} is not closed"
+            if self._last.closes:
+                # CoreDNS takes the brace of the last plugin for that of the server block, too.
+                raise error(self._last, "Unexpected EOF", hint=hint)
+            raise _syntax_error(self._last, "'}'", hint=hint)
 
     def _directive(self) -> Directive:
         name = self._expanded(self._next())
         self._check_word(name)
         args = self._arguments()
-        if not self._tokens or self._tokens[0].starts_line and not self._tokens[0].opens:
-            return Directive(name, args, plugin=name.text)
+        if not self._tokens or (self._tokens[0].starts_line and not self._tokens[0].opens):
+            return Directive(name, args, (), name.text)
         if self._tokens[0].closes:
             hint = "the brace that closes a server block stands on a line of its own"
-            raise self._error(self._tokens[0], "Unexpected '}' because no matching opening brace", hint=hint)
+            raise error(self._tokens[0], "Unexpected '}' because no matching opening brace", hint=hint)
         return Directive(name, args, tuple(self._options(name)), name.text)
 
     def _check_word(self, name: lexer.Token) -> None:
@@ -282,7 +299,9 @@ class _Parser:
         hint = suggest(name.text, [*self._words.served, *self._words.planned])
         if name.text in self._words.planned:
             hint = "it is a plugin of CoreDNS that fastdns does not have yet"
-        raise self._error(name, f"Unknown directive '{name.text}'", hint=hint)
+        elif name.text in self._words.removed:
+            hint = f'CoreDNS removed this plugin; "{self._words.removed[name.text]}" took its place'
+        raise error(name, f"Unknown directive '{name.text}'", hint=hint)
 
     def _arguments(self) -> tuple[lexer.Token, ...]:
         args: list[lexer.Token] = []
@@ -298,7 +317,7 @@ class _Parser:
         opening = self._next()
         if opening.starts_line:
             hint = f"the brace that opens a block stands on the line of '{plugin.text}'"
-            raise self._error(opening, "Unexpected token '{'", hint=hint)
+            raise error(opening, "Unexpected token '{'", hint=hint)
         while self._tokens:
             token = self._tokens[0]
             if token.closes:
@@ -307,11 +326,11 @@ class _Parser:
             if token.text == "import" and not token.is_quoted:
                 self._import()
             elif token.opens:
-                raise self._error(token, "Unexpected token '{', expecting argument")
+                raise error(token, "Unexpected token '{', expecting argument")
             else:
                 yield self._option(plugin)
         hint = f"the block of '{plugin.text}' at line {plugin.line} is not closed"
-        raise self._error(self._last, "Unexpected EOF", hint=hint)
+        raise error(self._last, "Unexpected EOF", hint=hint)
 
     def _option(self, plugin: lexer.Token) -> Directive:
         name = self._expanded(self._next())
@@ -323,7 +342,7 @@ class _Parser:
         self._next()
         if self._tokens and not (self._tokens[0].starts_line or self._tokens[0].closes):
             token = self._tokens[0]
-            raise self._error(token, f"Unexpected token '{token.text}'", hint="nothing may follow a closing brace")
+            raise error(token, f"Unexpected token '{token.text}'", hint="nothing may follow a closing brace")
 
     # Words.
 
@@ -343,14 +362,6 @@ class _Parser:
             text = pattern.sub(lambda match: self._environment.get(match[1], ""), text)
         return text
 
-    def _error(self, token: lexer.Token, message: str, hint: str = "") -> errors.ConfigError:
-        hints = "".join(f"; {text}" for text in (_origin(token), hint) if text)
-        return errors.ConfigError(token.file, token.line, message + hints)
-
-    def _syntax_error(self, token: lexer.Token, expected: str, hint: str = "") -> errors.ConfigError:
-        message = f"Unexpected token '{token.text}', expecting {expected}" + (f"; {hint}" if hint else "")
-        return errors.ConfigError(token.file, token.line, message, kind="Syntax error")
-
 
 def _snippet_name(keys: list[lexer.Token]) -> str | None:
     if len(keys) == 1 and keys[0].text.startswith("(") and keys[0].text.endswith(")"):
@@ -361,6 +372,10 @@ def _snippet_name(keys: list[lexer.Token]) -> str | None:
 def _split_keys(token: lexer.Token) -> list[lexer.Token]:
     """Split what commas or an environment variable's spaces hold together."""
     return [dataclasses.replace(token, text=text) for text in re.split(r"[,\s]+", token.text) if text]
+
+
+def _syntax_error(token: lexer.Token, expected: str, hint: str = "") -> errors.ConfigError:
+    return error(token, f"Unexpected token '{token.text}', expecting {expected}", hint=hint, kind="Syntax error")
 
 
 def _wrong_count(token: lexer.Token) -> str:

@@ -22,8 +22,8 @@ _BYTE_ORDER_MARK = "\ufeff"
 class Token:
     """One word and where it stands. `source` is the word as it is written, before environment variables are put in.
 
-    `starts_line` tells a word that is the first on its line; `is_quoted` one that was written in quotes, and so never is
-    a brace.
+    `starts_line` tells a word that is the first on its line; `is_quoted` one that was written in quotes: it is never a
+    brace.
     """
 
     text: str
@@ -43,7 +43,7 @@ class Token:
 
 
 def read_tokens(text: str, file: str) -> list[Token]:
-    """Split `text` into words; `file` is only written into them. Raises ConfigError for a quote that is never closed."""
+    """Split `text` into words that say `file` as their place. Raises ConfigError for a quote that is never closed."""
     return list(_Lexer(text.removeprefix(_BYTE_ORDER_MARK), file).tokens())
 
 

@@ -1,7 +1,8 @@
 """The configuration as every process sees it: immutable, checked, with every default filled in.
 
-Front ends make it (corefile, and the command lines of the programs that fastdns replaces); the server reads it. Durations
-are seconds, sizes octets, names canonical text: lower case, with the final dot. An option's name is the Corefile's word.
+Front ends make it (corefile, and the command lines of the programs that fastdns replaces); the server reads it.
+Durations are seconds, sizes octets, names canonical text: lower case, with the final dot. An option's name is the
+Corefile's word.
 """
 
 from __future__ import annotations
@@ -137,8 +138,8 @@ class ServeStale:
     """How long after its end an answer may still be given. `ttl` is what such an answer carries.
 
     `refresh` is "immediate" (answer first, then ask) or "verify" (ask first, for `verify_timeout`; 0 is without end).
-    `recheck` is the time after a failed refresh in which none is tried. With `prefer_positive` a stale answer that exists
-    goes before a fresh denial.
+    `recheck` is the time after a failed refresh in which none is tried. With `prefer_positive` a stale answer goes
+    before a fresh denial.
     """
 
     duration: float = 3600.0

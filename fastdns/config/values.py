@@ -1,6 +1,6 @@
-"""The values that Corefile words have: numbers, durations, zones, addresses. Each reader takes the Directive for its errors.
+"""The values that words have: numbers, durations, zones, addresses. Readers take the Directive for their errors.
 
-The wording of an error is CoreDNS's, which for numbers and durations is that of Go's library; a hint in words follows it.
+An error is worded as by CoreDNS, which for numbers and durations is as Go's library does; a hint in words follows it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,10 @@ from fastdns.dns import names, reverse
 
 MAX_PORT = 65535
 
+# What CoreDNS serves; where only a zone is wanted it passes over the scheme.
+SCHEMES = ("dns", "tls", "https", "https3", "grpc", "quic", "unix")
+
+_NETWORK = re.compile(r"[0-9A-Fa-f.:]+/[0-9]+")
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _FLOAT = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _DURATION_PART = re.compile(r"([0-9]*)(\.[0-9]*)?([^0-9.]*)")
@@ -37,15 +41,12 @@ def no_arguments(option: corefile.Directive) -> None:
 def no_block(directive: corefile.Directive) -> None:
     """Raise ConfigError when `directive` has lines in braces."""
     if directive.block:
-        at = directive.block[0].name
-        raise directive.error(
-            "Unexpected token '{', expecting argument", at=at, hint=f"'{directive.word}' takes no block"
-        )
+        raise directive.error("Unexpected token '{', expecting argument", hint=f"'{directive.word}' takes no block")
 
 
-def unknown_property(option: corefile.Directive, known: Sequence[str]) -> Exception:
+def unknown_property(option: corefile.Directive, known: Sequence[str], *, hint: str = "") -> Exception:
     """Make the error for a word that a plugin doesn't know; CoreDNS's words for most of its plugins."""
-    return option.error(f"unknown property '{option.word}'", hint=corefile.suggest(option.word, known))
+    return option.error(f"unknown property '{option.word}'", hint=hint or corefile.suggest(option.word, known))
 
 
 def planned_option(option: corefile.Directive) -> Exception:
@@ -115,23 +116,17 @@ def format_duration(seconds: float) -> str:
 
 
 def zones(option: corefile.Directive, tokens: Sequence[lexer.Token]) -> tuple[str, ...]:
-    """Read names and CIDRs as zones, canonical; a CIDR off a label boundary gives several. Raises ConfigError for others.
+    """Read names and CIDRs as zones, canonical; a CIDR off a label boundary gives several.
 
-    CoreDNS passes over a word here that is no name; it is reported, since what it meant to say would be lost.
+    CoreDNS passes over a word that is no name; here it is a ConfigError, since what it meant to say would be lost.
     """
-    return tuple(zone for token in tokens for zone in zone_and_port(option, token)[0])
-
-
-def zone_and_port(option: corefile.Directive, token: lexer.Token) -> tuple[tuple[str, ...], int | None]:
-    """Read `[dns://]ZONE[:PORT]`."""
-    try:
-        return split_zone(token.text.removeprefix("dns://"))
-    except ValueError as error:
-        raise option.error(str(error), at=token) from None
+    return tuple(zone for token in tokens for zone in _zones(option, token))
 
 
 def split_zone(text: str) -> tuple[tuple[str, ...], int | None]:
-    """Read `ZONE[:PORT]`: the zones, canonical, and the port when there is one. Raises ValueError with CoreDNS's words."""
+    """Read `ZONE[:PORT]`: the zones, canonical, and the port if any. Raises ValueError with CoreDNS's words."""
+    if is_address(text) and ":" in text:
+        raise ValueError(f"zone is not a valid domain name: {text}; a network is written with its length, as fd00::/64")
     zone, colon, last = text.rpartition(":")
     if colon and not last:
         raise ValueError(f"expecting data after last colon: {quote(text)}")
@@ -195,6 +190,14 @@ def quote(text: str) -> str:
     return f'"{escaped}"'
 
 
+def _zones(option: corefile.Directive, token: lexer.Token) -> tuple[str, ...]:
+    scheme, separator, rest = token.text.partition("://")
+    try:
+        return split_zone(rest if separator and scheme in SCHEMES else token.text)[0]
+    except ValueError as error:
+        raise option.error(str(error), at=token) from None
+
+
 def _duration_part(match: re.Match[str], text: str) -> float:
     whole, fraction, unit = match[1], match[2] or "", match[3]
     if not whole and fraction in ("", "."):
@@ -211,12 +214,13 @@ def _trim(number: float) -> str:
 
 
 def _reverse_zones(text: str) -> tuple[str, ...]:
-    try:
-        network = ipaddress.ip_network(text, strict=False)
-    except ValueError:
+    """Give the reverse zones of a CIDR, nothing for another name. Raises ValueError for what only looks like a CIDR."""
+    if not _NETWORK.fullmatch(text):
         return ()
-    if "/" not in text or not text.rpartition("/")[2].isdigit():
-        return ()
+    # CoreDNS refuses the first two, for which Go's and its own idea of the network differ.
     if text.startswith(":") or (text.startswith("0") and ":" in text):
         raise ValueError(f"invalid CIDR {text}")
-    return reverse.reverse_zones(network)
+    try:
+        return reverse.reverse_zones(ipaddress.ip_network(text, strict=False))
+    except ValueError:
+        raise ValueError(f"invalid CIDR {text}") from None

@@ -1,8 +1,8 @@
 """Names as text and as wire octets.
 
-Text is what people write: labels with dots between them, `\\.` for a dot inside a label and `\\DDD` for any octet (RFC 1035
-section 5.1); canonical text is lower case and ends in a dot. Wire is uncompressed, root included, at most 255 octets (RFC 1035
-section 3.1); canonical wire is lower case.
+Text is what people write: labels with dots between them, `\\.` for a dot inside a label and `\\DDD` for any octet
+(RFC 1035 section 5.1); canonical text is lower case and ends in a dot. Wire is uncompressed, root included, at most 255
+octets (RFC 1035 section 3.1); canonical wire is lower case.
 """
 
 from __future__ import annotations

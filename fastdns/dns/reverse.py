@@ -19,8 +19,9 @@ def reverse_name(address: Address) -> str:
 def reverse_zones(network: Network) -> tuple[str, ...]:
     """Give the zones that hold the reverse names of `network` and no other: one on a label boundary, else up to 128.
 
-    A label stands for 8 bits of an IPv4 address and for 4 of an IPv6 address; a prefix that ends within a label is split into
-    the longer prefixes at the next boundary, so that 10.96.0.0/12 becomes 96.10.in-addr.arpa. to 111.10.in-addr.arpa.
+    A label stands for 8 bits of an IPv4 and for 4 of an IPv6 address; a prefix that ends within a label is split
+    into the longer prefixes at the next boundary: 10.96.0.0/12 becomes 96.10.in-addr.arpa. to
+    111.10.in-addr.arpa.
     """
     bits = 8 if network.version == 4 else 4
     prefix = -(-network.prefixlen // bits) * bits

@@ -11,8 +11,8 @@ from fastdns import errors
 def read_nameservers(path: str) -> tuple[str, ...]:
     """Give the addresses of the `nameserver` lines of `path`, each once, in the order of the file.
 
-    An IPv6 zone (`fe80::1%eth0`) is kept, since a link-local address can't be reached without it. Raises OSError, and ConfigError
-    with the file and line of an address that is none.
+    An IPv6 zone (`fe80::1%eth0`) is kept, since a link-local address can't be reached without it. Raises OSError, and
+    ConfigError with the file and line of an address that is none.
     """
     with open(path, encoding="utf-8", errors="replace") as file:
         return tuple(dict.fromkeys(_addresses(file.read(), path)))

@@ -5,8 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping, Sequence
 
-from fastdns.config import corefile, lexer, model, values
-from fastdns.plugins import interfaces
+from fastdns.config import corefile, interfaces, lexer, model, values
 
 OPTIONS = ("except",)
 

@@ -34,7 +34,8 @@ def parse(directive: corefile.Directive, scope: corefile.Scope) -> model.Cache:
         draft.set(success=success, denial=dataclasses.replace(draft.cache.denial, max_ttl=ttl))
     for option in directive.block:
         if option.word not in _OPTIONS:
-            raise option.argument_error(hint=corefile.suggest(option.word, _OPTIONS) or f"unknown word '{option.word}'")
+            hint = corefile.suggest(option.word, _OPTIONS) or "it is no option of 'cache'"
+            raise option.argument_error(after=option.name, hint=hint)
         _OPTIONS[option.word](option, draft)
     return _with_policy(draft)
 

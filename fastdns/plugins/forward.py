@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import ipaddress
-import itertools
 import logging
-import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastdns import errors
 from fastdns.config import corefile, lexer, model, values
 from fastdns.dns import constants, names
-from fastdns.forward import lookup, resolvconf
+from fastdns.forward import lookup, upstreams
 
 logger = logging.getLogger(__name__)
 
@@ -21,9 +18,7 @@ MAX_UPSTREAMS = 15
 DEFAULT_EXPIRE = 10.0
 POLICIES = ("random", "round_robin", "sequential")
 PLANNED = ("doh_method",)
-PORTS = {"dns": 53, "tls": 853}
-PLANNED_SCHEMES = ("https", "quic")
-UNSUPPORTED_SCHEMES = ("grpc", "https3", "unix")
+PORT = 53
 
 Changes = dict[str, Any]
 
@@ -44,10 +39,10 @@ def parse(directive: corefile.Directive, scope: corefile.Scope) -> model.Forward
         _merge(changes, _OPTIONS[option.word](option))
     _check_ages(directive, changes)
     server_name = changes.pop("tls_servername", "")
-    upstreams = _upstreams(directive, server_name)
+    targets = _upstreams(directive, server_name)
     if server_name or "tls" in changes:
         changes["tls"] = dataclasses.replace(changes.get("tls", model.Tls()), server_name=server_name)
-    return dataclasses.replace(model.Forward(zone, upstreams), **changes)
+    return dataclasses.replace(model.Forward(zone, targets), **changes)
 
 
 def _merge(changes: Changes, more: Changes) -> None:
@@ -63,11 +58,8 @@ def _from(directive: corefile.Directive) -> str:
     except ValueError as error:
         raise directive.error(f"unable to normalize '{token.text}'", at=token, hint=str(error)) from None
     if len(zones) > 1:
-        logger.warning(
-            "plugin/forward: Unsupported CIDR notation: '%s' expands to multiple zones. Using only '%s'.",
-            token.text,
-            zones[0],
-        )
+        message = "plugin/forward: Unsupported CIDR notation: '%s' expands to multiple zones. Using only '%s'."
+        logger.warning(message, token.text, zones[0])
     return zones[0]
 
 
@@ -84,110 +76,40 @@ def _check_ages(directive: corefile.Directive, changes: Changes) -> None:
 
 def _upstreams(directive: corefile.Directive, server_name: str) -> tuple[model.Upstream, ...]:
     """Read all TOs, each upstream once, in the order in which they are named."""
-    resolvers = tuple(itertools.chain(*(option.words for option in directive.block if option.word == "resolver")))
-    if len(directive.args) - 1 > MAX_UPSTREAMS:
-        count = len(directive.args) - 1
-        raise directive.error(
-            f"more than {MAX_UPSTREAMS} TOs configured: {count}", at=directive.args[MAX_UPSTREAMS + 1]
-        )
+    targets = directive.args[1:]
+    if len(targets) > MAX_UPSTREAMS:
+        message = f"more than {MAX_UPSTREAMS} TOs configured: {len(targets)}"
+        raise directive.error(message, at=targets[MAX_UPSTREAMS])
+    resolvers = _resolvers(directive)
     found: dict[model.Upstream, None] = {}
-    for token in directive.args[1:]:
-        for upstream in _upstream(directive, token, resolvers):
+    for token in targets:
+        for upstream in _read_target(directive, token, resolvers):
             if upstream.server_name and server_name:
-                message = (
-                    f"both forward ('{server_name}') and proxy level ('{upstream.server_name}') TLS servernames are set "
-                    f"for upstream proxy '{token.text}'"
-                )
-                raise directive.error(message, at=token)
+                both = f"both forward ('{server_name}') and proxy level ('{upstream.server_name}') TLS servernames"
+                raise directive.error(f"{both} are set for upstream proxy '{token.text}'", at=token)
             found[upstream] = None
     if not found:
-        raise directive.error("no valid upstream addresses found", at=directive.args[1])
+        raise directive.error("no valid upstream addresses found", at=targets[0])
     return tuple(found)
 
 
-def _upstream(
-    directive: corefile.Directive, token: lexer.Token, resolvers: Sequence[str]
+def _read_target(
+    directive: corefile.Directive, token: lexer.Token, resolvers: Sequence[tuple[str, int]]
 ) -> tuple[model.Upstream, ...]:
-    """Read one TO: an address, a file with nameserver lines, or a name that is looked up now."""
-    scheme, rest = _scheme(directive, token)
-    host, port = _host_port(rest, PORTS[scheme])
-    server_name = ""
-    if scheme == "tls":
-        host, _, server_name = host.partition("%")
-    protocol = model.Protocol(scheme)
-    if _is_ip(host):
-        address = str(ipaddress.ip_address(host))
-        return (model.Upstream(address, _port(directive, token, port), protocol, server_name),)
-    if os.path.exists(rest):
-        return _from_file(directive, token, rest)
-    if not names.is_name(host) or "/" in rest or rest.startswith("."):
-        message = f"not an IP address, file, or valid domain: {values.quote(token.text)}"
-        raise directive.error(message, at=token, hint="there is no such file" if "/" in rest else "")
-    number = _port(directive, token, port)
-    addresses = _look_up(directive, token, host, resolvers)
-    return tuple(model.Upstream(address, number, protocol, server_name) for address in addresses)
-
-
-def _scheme(directive: corefile.Directive, token: lexer.Token) -> tuple[str, str]:
-    """Cut off `dns://` or `tls://`."""
-    scheme, separator, rest = token.text.partition("://")
-    if not separator:
-        scheme, rest = "dns", token.text
-    if scheme in PLANNED_SCHEMES:
-        hint = f"CoreDNS has {scheme}:// upstreams, fastdns does not have them yet"
-        raise _unsupported(directive, token, scheme, hint)
-    if scheme not in PORTS:
-        raise _unsupported(directive, token, scheme, "an upstream is asked by dns:// or tls://")
-    if not rest:
-        raise directive.error(f"invalid address: {values.quote(token.text)}", at=token)
-    return scheme, rest
-
-
-def _unsupported(directive: corefile.Directive, token: lexer.Token, scheme: str, hint: str) -> errors.ConfigError:
-    message = f"'{scheme}' is not supported as a destination protocol in forward: {token.text}"
-    return directive.error(message, at=token, hint=hint)
-
-
-def _host_port(text: str, default: int) -> tuple[str, str]:
     try:
-        return values.split_host_port(text)
-    except ValueError:
-        return text.strip("[]"), str(default)
-
-
-def _port(directive: corefile.Directive, token: lexer.Token, port: str) -> int:
-    if not port.isdigit() or not 0 < int(port) <= values.MAX_PORT:
-        raise directive.error(f"address {port}: invalid port", at=token)
-    return int(port)
-
-
-def _is_ip(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _from_file(directive: corefile.Directive, token: lexer.Token, path: str) -> tuple[model.Upstream, ...]:
-    """Read the file's name servers; one without any is passed over, as in CoreDNS."""
-    try:
-        addresses = resolvconf.read_nameservers(path)
-    except OSError as error:
-        message = f"not an IP address or file {values.quote(path)}: {error.strerror}"
-        raise directive.error(message, at=token) from error
+        return upstreams.read(token.text, resolvers=resolvers)
+    except upstreams.TargetError as error:
+        raise directive.error(str(error), at=token, hint=error.hint) from error
     except errors.ConfigError as error:
-        hint = f"it is named in {token.file}:{token.line} ({directive.plugin})"
-        raise errors.ConfigError(error.file, error.line, f"{error.message}; {hint}") from None
-    return tuple(model.Upstream(address, PORTS["dns"]) for address in addresses)
+        place = f"named in {token.file}:{token.line} (plugin/{directive.plugin})"
+        raise errors.ConfigError(error.file, error.line, f"{error.message}; {place}") from None
 
 
-def _look_up(directive: corefile.Directive, token: lexer.Token, host: str, resolvers: Sequence[str]) -> tuple[str, ...]:
-    try:
-        return lookup.addresses(host, resolvers)
-    except OSError as error:
-        hint = "it is neither an IP address nor a file, and was looked up as a name"
-        raise directive.error(f"failed to resolve {values.quote(host)}: {error}", at=token, hint=hint) from error
+def _resolvers(directive: corefile.Directive) -> tuple[tuple[str, int], ...]:
+    """Give who is asked for upstreams that are names; the last `resolver` line counts, _resolver has checked it."""
+    lines = [option for option in directive.block if option.word == "resolver"]
+    pairs = [upstreams.split_port(word, PORT) for word in (lines[-1].words if lines else ())]
+    return tuple((host, int(port)) for host, port in pairs)
 
 
 # Options.
@@ -301,8 +223,8 @@ def _tls(option: corefile.Directive) -> Changes:
     try:
         lookup.check_tls_files(tls.certificate, tls.key, tls.ca)
     except OSError as error:
-        what = "could not load TLS cert" if tls.certificate else "error reading CA"
-        raise option.error(f"{what}: {error}", at=option.args[0]) from error
+        reading = f"error reading {error.filename}: {error.strerror}"
+        raise option.error(reading if error.filename else f"could not load TLS cert: {error}") from error
     return {"tls": tls}
 
 
@@ -341,11 +263,12 @@ def _failover(option: corefile.Directive) -> Changes:
 
 
 def _resolver(option: corefile.Directive) -> Changes:
-    """Check who is asked for the addresses of upstreams that are names; _upstreams reads the words themselves."""
+    """Check who is asked for the addresses of upstreams that are names; _resolvers reads the words themselves."""
     if not option.args:
         raise option.argument_error()
     for token in option.args:
-        if not values.is_address(_host_port(token.text, PORTS["dns"])[0]):
+        host, port = upstreams.split_port(token.text, PORT)
+        if not values.is_address(host) or not port.isdigit():
             message = f"resolver must be an IP address or IP:port: {values.quote(token.text)}"
             raise option.error(message, at=token)
     return {}

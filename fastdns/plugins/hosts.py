@@ -91,7 +91,7 @@ def _reload(option: corefile.Directive) -> float:
 
 
 def _inline(option: corefile.Directive, *, after_fallthrough: bool) -> str:
-    """Take a line as one of a hosts file. After `fallthrough` none may stand, as in CoreDNS; a misspelt option is told."""
+    """Take a line as one of a hosts file. As in CoreDNS none may stand after `fallthrough`."""
     if after_fallthrough:
         is_entry = values.is_address(option.word.partition("%")[0])
         hint = "write the lines of addresses before fallthrough" if is_entry else corefile.suggest(option.word, OPTIONS)

@@ -1,4 +1,4 @@
-"""kubernetes: the names of a cluster's Services, endpoints and Pods. Syntax and checks only: control reads the cluster."""
+"""kubernetes: the names of a cluster's Services, endpoints and Pods. Syntax and checks; control reads the cluster."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from fastdns.config import corefile, lexer, model, values
+from fastdns.config import corefile, lexer, model, selectors, values
 from fastdns.dns import reverse
-from fastdns.plugins import selectors
 
 logger = logging.getLogger(__name__)
 
 MAX_TTL = 3600
 POD_MODES = ("disabled", "verified", "insecure")
 PLANNED = ("multicluster", "zonal")
+REMOVED = ("upstream", "transfer", "resyncperiod", "federation")
 
 Changes = dict[str, Any]
 
 
 def parse(directive: corefile.Directive, scope: corefile.Scope) -> model.Kubernetes:
-    """Read `kubernetes [ZONES...] { ... }`. The first zone that isn't a reverse zone is the one that PTR records name."""
+    """Read `kubernetes [ZONES...] { ... }`. PTR records name the first zone that isn't a reverse zone."""
     zones = values.zones(directive, directive.args) or scope.zones
     if all(reverse.is_reverse(zone) for zone in zones):
         raise directive.error("non-reverse zone name must be used", hint="name the cluster's domain, as cluster.local")
@@ -31,7 +31,8 @@ def parse(directive: corefile.Directive, scope: corefile.Scope) -> model.Kuberne
         if option.word in PLANNED:
             raise values.planned_option(option)
         if option.word not in _OPTIONS:
-            raise values.unknown_property(option, tuple(_OPTIONS))
+            hint = "CoreDNS has removed this option; delete the line" if option.word in REMOVED else ""
+            raise values.unknown_property(option, tuple(_OPTIONS), hint=hint)
         _merge(changes, _OPTIONS[option.word](option))
     _check_together(directive, changes)
     return dataclasses.replace(model.Kubernetes(zones), **changes)
@@ -86,7 +87,7 @@ def _selector(name: str, spoken: str) -> Callable[[corefile.Directive], Changes]
         _need_arguments(option)
         text = " ".join(option.words)
         try:
-            selectors.check(text)
+            selectors.parse(text)
         except ValueError as error:
             message = f"unable to parse {spoken} selector value: '{text}': {error}"
             raise option.error(message, at=option.args[0]) from None
@@ -119,10 +120,10 @@ def _endpoint(option: corefile.Directive) -> Changes:
     _need_arguments(option)
     url = option.args[0].text
     if len(option.args) > 1:
-        logger.warning(
-            "plugin/kubernetes: Multiple endpoints have been deprecated, only the first specified endpoint '%s' is used",
-            url,
+        message = (
+            "plugin/kubernetes: Multiple endpoints have been deprecated, only the first specified endpoint '%s' is used"
         )
+        logger.warning(message, url)
     return {"endpoint": url}
 
 

@@ -30,14 +30,14 @@ from fastdns.plugins import (
     whoami,
 )
 
-# One line for each stretch of plugin.cfg; PARSERS has the words that are served.
+# PARSERS has the words that are served.
 ORDER = tuple(
     """
-    root metadata geoip cancel proxyproto quic grpc_server https https3 timeouts multisocket reload nsid bufsize bind debug
-    trace ready health pprof shed prometheus errors log dnstap local dns64 siit any chaos loadbalance tsig rewrite autopath
-    acl cache header dnssec tls minimal template transfer dynupdate hosts route53 azure clouddns k8s_external kubernetes file
-    auto secondary etcd loop forward grpc erratic whoami on sign view nomad
-    """.split()
+    root metadata geoip cancel proxyproto quic grpc_server https https3 timeouts multisocket reload nsid bufsize bind
+    debug trace ready health pprof shed prometheus errors log dnstap local dns64 siit any chaos loadbalance tsig rewrite
+    autopath acl cache header dnssec tls minimal template transfer dynupdate hosts route53 azure clouddns k8s_external
+    kubernetes file auto secondary etcd loop forward grpc erratic whoami on sign view nomad
+    """.split()  # noqa: SIM905 - it reads as plugin.cfg does
 )
 
 
@@ -78,7 +78,9 @@ PARSERS: Mapping[str, Parser] = {
     "reload": Parser(reload.parse, Repeat.FIRST),
     "whoami": Parser(whoami.parse, Repeat.FIRST),
 }
-WORDS = corefile.Words(served=tuple(PARSERS), planned=tuple(word for word in ORDER if word not in PARSERS))
+WORDS = corefile.Words(
+    served=tuple(PARSERS), planned=tuple(word for word in ORDER if word not in PARSERS), removed={"proxy": "forward"}
+)
 
 
 def parse(word: str, directives: Sequence[corefile.Directive], scope: corefile.Scope) -> tuple[model.Plugin, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -20,10 +21,10 @@ PLANNED_SCHEMES = ("tls", "https", "https3", "grpc", "quic")
 
 
 def load(path: str = "", *, port: int = DEFAULT_PORT) -> model.Config:
-    """Read the Corefile at `path`; keys without a port get `port`. Raises ConfigError, and OSError for a file that can't be read.
+    """Read the Corefile at `path`; keys without a port get `port`. Raises ConfigError, OSError for an unreadable file.
 
-    "stdin" is the standard input. Without a path it is ./Corefile; where there is none, or an empty one is given, a block that
-    tells everybody who they are (whoami) is served, as CoreDNS does.
+    "stdin" is the standard input. Without a path it is ./Corefile; where there is none, or where the file is empty, a
+    block that tells everybody who they are (whoami) is served, as CoreDNS does.
     """
     file, text = _read(path)
     return parse(text or f".:{port} {{\nwhoami\nlog\n}}\n", file=file, port=port)
@@ -66,12 +67,18 @@ class _Key:
 def _read(path: str) -> tuple[str, str]:
     """Give the name of the configuration in errors, and its text."""
     if path == STDIN:
-        return "/dev/stdin", sys.stdin.read()
+        return "/dev/stdin", _stdin()
     if not path and not os.path.exists(DEFAULT_FILE):
         return DEFAULT_FILE, ""
     name = path or DEFAULT_FILE
     with open(name, encoding="utf-8", errors="replace", newline="") as file:
         return name, file.read()
+
+
+@functools.cache
+def _stdin() -> str:
+    """Read the standard input, once: a reload finds the same text."""
+    return sys.stdin.read()
 
 
 def _read_keys(raw: corefile.RawBlock, port: int) -> tuple[_Key, ...]:
@@ -86,9 +93,9 @@ def _read_key(token: lexer.Token, default_port: int) -> Iterator[_Key]:
     try:
         zones, port = values.split_zone(rest if separator else token.text)
     except ValueError as error:
-        raise errors.ConfigError(token.file, token.line, str(error)) from None
+        raise corefile.error(token, str(error)) from None
     if port is not None and not 0 <= port <= values.MAX_PORT:
-        raise errors.ConfigError(token.file, token.line, f"address {port}: invalid port")
+        raise corefile.error(token, f"address {port}: invalid port")
     for zone in zones:
         yield _Key(zone, default_port if port is None else port, token)
 
@@ -97,8 +104,7 @@ def _scheme_error(token: lexer.Token, scheme: str) -> errors.ConfigError:
     hint = corefile.suggest(scheme, (*SCHEMES, *PLANNED_SCHEMES))
     if scheme in PLANNED_SCHEMES:
         hint = f"CoreDNS serves {scheme}://, fastdns does not yet"
-    message = f"unsupported scheme '{scheme}://' in '{token.text}'"
-    return errors.ConfigError(token.file, token.line, f"{message}; {hint}" if hint else message)
+    return corefile.error(token, f"unsupported scheme '{scheme}://' in '{token.text}'", hint=hint)
 
 
 def _read_plugins(

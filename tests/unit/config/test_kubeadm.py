@@ -43,9 +43,7 @@ def test_kubeadm_default(tmp_path) -> None:
         model.Prometheus("", 9153),
         model.Errors(),
         model.Loadbalance(),
-        model.Cache(
-            (".",), side, side, disable_success=("cluster.local.",), disable_denial=("cluster.local.",)
-        ),
+        model.Cache((".",), side, side, disable_success=("cluster.local.",), disable_denial=("cluster.local.",)),
         model.Kubernetes(
             ("cluster.local.", "in-addr.arpa.", "ip6.arpa."),
             pods="insecure",

@@ -1,4 +1,4 @@
-"""The network interfaces of this machine and their addresses, for `bind`. Read from the kernel over netlink (rtnetlink(7))."""
+"""The network interfaces of this machine and their addresses, read from the kernel over netlink (rtnetlink(7))."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ATTRIBUTE = struct.Struct("=HH")
 
 
 def addresses() -> dict[str, tuple[str, ...]]:
-    """Give every interface with its addresses, IPv4 and IPv6; a link-local IPv6 address carries its zone (`fe80::1%eth0`)."""
+    """Give every interface with its addresses; a link-local IPv6 address carries its zone (`fe80::1%eth0`)."""
     found: dict[str, tuple[str, ...]] = {name: () for _, name in socket.if_nameindex()}
     for index, address in _dump():
         name = socket.if_indextoname(index)
