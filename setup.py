@@ -12,6 +12,7 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 MODULES = [
+    "_cache",
     "_counters",
     "_message",
     "_inflight",

@@ -28,19 +28,21 @@ cdef struct CacheOptions:
     uint32_t prefetch_amount    # hits within prefetch_window that make a name popular; 0: no prefetch
     uint32_t prefetch_window    # seconds
     uint32_t prefetch_percent   # of the TTL left
-    bint keep_ttl           # answer with the TTL as it came, not counted down
+    bint keep_ttl           # answer with the TTL as it was stored, not counted down
 
 cdef struct Entry           # layout is _cache's own
 
+cdef struct Table
+
 cdef struct Found:
-    Entry* entry            # good until the next store_reply or forget_all
+    Entry* entry            # good until the next store_reply, expire_entries or forget_all
     const uint8_t* stored
     const Reply* reply
     const uint16_t* ttl_at
     Side side
-    uint32_t ttl            # seconds left; 0 when stale
+    uint32_t ttl            # seconds, to be written into every record: what is left, 0 when stale; all of it with keep_ttl
     uint32_t age            # seconds since it was stored
-    bint is_first_ttl       # ttl is to be written into every record (not with keep_ttl)
+    bint refresh_due        # with CACHE_STALE: ask again; no other was told so for a while, and no failure is remembered
 
 cdef struct CacheStats:
     uint64_t entries[2]
@@ -48,7 +50,7 @@ cdef struct CacheStats:
     uint64_t octets
 
 cdef class Cache:
-    cdef void* table        # owned; freed in __dealloc__
+    cdef Table* table       # owned; freed in __dealloc__
     cdef CacheOptions options
     cdef CacheStats stats
 
@@ -56,3 +58,6 @@ cdef class Cache:
     cdef bint store_reply(self, const Key* key, const uint8_t* stored, const Reply* reply, const uint16_t* ttl_at,
                           uint32_t now) noexcept nogil
     cdef uint32_t clamp_ttl(self, const Reply* reply) noexcept nogil
+    cdef void expire_entries(self, uint32_t now, uint32_t budget) noexcept nogil
+    cdef void forget_entries(self) noexcept nogil
+    cdef void _link_entry(self, Entry* entry) noexcept nogil

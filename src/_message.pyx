@@ -963,11 +963,6 @@ cdef void write_stored(Writer* writer, const uint8_t* stored, const Reply* reply
 cdef class StoredReply:
     """A reply that was read: what Reply says, and the stored message."""
 
-    cdef Reply reply
-    cdef uint8_t* stored            # owned
-    cdef uint16_t* ttl_at           # owned
-    cdef readonly object status
-
     def __cinit__(self, size_t stored_size, size_t ttl_at_size):
         self.stored = <uint8_t*>malloc(stored_size if stored_size else 1)
         self.ttl_at = <uint16_t*>malloc((ttl_at_size if ttl_at_size else 1) * sizeof(uint16_t))

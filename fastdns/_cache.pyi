@@ -1,0 +1,46 @@
+"""Answers of upstreams: a success and a denial side, bounded in entries and in octets, with TTL countdown, prefetch, stale."""
+
+import enum
+from typing import final
+
+from fastdns._message import StoredReply
+
+class Lookup(enum.IntEnum):
+    CACHE_MISS = 0
+    CACHE_FRESH = 1
+    CACHE_PREFETCH = 2
+    CACHE_STALE = 3
+
+class Side(enum.IntEnum):
+    SUCCESS = 0
+    DENIAL = 1
+
+@final
+class Cache:
+    """One cache plugin's entries in one worker. Times are seconds of a monotonic clock, given by the caller."""
+
+    def __init__(
+        self,
+        *,
+        success: tuple[int, int, int],
+        denial: tuple[int, int, int],
+        max_octets: int,
+        servfail_ttl: int = 5,
+        stale_for: int = 0,
+        prefetch: tuple[int, int, int] = (0, 60, 10),
+        keep_ttl: bool = False,
+    ) -> None:
+        """(capacity, max_ttl, min_ttl) of each side; prefetch is (amount, window seconds, percent)."""
+    def get(
+        self, name: bytes, qtype: int, qclass: int = 1, *, do: bool = False, cd: bool = False, now: int
+    ) -> tuple[Lookup, StoredReply | None, int, int, bool]:
+        """(what was found, a copy of it, TTL to answer with, age, refresh is due) for a canonical name."""
+    def put(self, reply: StoredReply, *, do: bool = False, cd: bool = False, now: int) -> bool:
+        """Keep a reply that normalise() has read. False: it is not of a kind that is kept."""
+    def ttl_of(self, reply: StoredReply) -> int:
+        """The TTL that every record of the reply gets, whether it is kept or not."""
+    def expire(self, now: int, budget: int = ...) -> None:
+        """Look at up to `budget` entries and free those that nothing can be answered from any more."""
+    def forget_all(self) -> None: ...
+    def describe(self) -> dict[str, int]:
+        """{success, denial} entries, {success,denial}_evictions, octets."""

@@ -1,0 +1,533 @@
+"""Answers of upstreams: a success and a denial side, bounded in entries and in octets, with TTL countdown, prefetch, stale.
+
+One index holds both sides, since a look-up wants to see both: an entry stands in the bucket of its key's hash, and in the
+ring of its side, which the clock hand of eviction goes round. The index and the rings are as large as the capacities ask
+from the start; the kernel gives their pages when they are first used, so nothing is ever moved.
+"""
+
+import os
+
+from libc.stdint cimport SIZE_MAX, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcmp, memcpy, memset
+
+cimport cython
+
+from fastdns._message cimport (
+    REPLY_EMPTY,
+    REPLY_DELEGATION,
+    REPLY_NODATA,
+    REPLY_NXDOMAIN,
+    REPLY_OK,
+    REPLY_OTHER_ERROR,
+    REPLY_SERVER_ERROR,
+    REPLY_SUCCESS,
+    REPLY_UNRESOLVED,
+    Reply,
+    StoredReply,
+)
+from fastdns._packet cimport HEADER_SIZE, NAME_MAX
+from fastdns._wire cimport load_u16
+
+cdef enum:
+    DEFAULT_TTL = 5         # seconds: of what has no record to take it from, as CoreDNS's MinimalDefaultTTL
+    REFRESH_PAUSE = 5       # seconds: an entry told to be asked again isn't told so again before, as a query lives that long
+    HAND_STEPS = 64         # entries that one eviction looks at; then it takes what stands there
+    CAPACITY_MAX = 1 << 26
+    MALLOC_ROUND = 16       # what malloc adds and rounds to
+    LARGEST_SHARE = 8       # one entry takes at most 1 / 8 of all octets
+
+cdef struct Entry:
+    Entry* next             # in its bucket
+    uint64_t hash
+    uint32_t stored_at      # seconds
+    uint32_t ttl            # seconds, clamped, when stored
+    uint32_t hits           # in a row, none further apart than prefetch_window
+    uint32_t hit_at         # the last
+    uint32_t told_at        # when it was last said to be due for another asking
+    uint32_t ring_at
+    uint32_t octets
+    uint8_t side
+    uint8_t wants_dnssec
+    uint8_t checking_disabled
+    bint was_hit            # since the hand came by
+    bint was_told           # told_at means something
+    Reply reply
+    # behind it: ttl_at (reply.ttl_count x uint16_t), stored (reply.size octets); that holds name, type and class
+
+cdef struct Ring:
+    Entry** entries         # owned, as are the entries
+    uint32_t count
+    uint32_t capacity
+    uint32_t hand           # of eviction
+    uint32_t sweep          # of expire_entries
+    uint64_t octets
+
+cdef struct Table:
+    Entry** buckets         # owned
+    uint64_t mask
+    uint64_t seed[2]
+    Ring rings[2]
+
+
+# --- hashing: SipHash-1-3 (Aumasson, Bernstein 2012) with a random key, so that nobody can aim at one bucket -----------------
+
+
+cdef inline uint64_t _turn(uint64_t value, int bits) noexcept nogil:
+    return (value << bits) | (value >> (64 - bits))
+
+
+cdef inline void _mix(uint64_t* v) noexcept nogil:
+    v[0] += v[1]
+    v[2] += v[3]
+    v[1] = _turn(v[1], 13) ^ v[0]
+    v[3] = _turn(v[3], 16) ^ v[2]
+    v[0] = _turn(v[0], 32)
+    v[2] += v[1]
+    v[0] += v[3]
+    v[1] = _turn(v[1], 17) ^ v[2]
+    v[3] = _turn(v[3], 21) ^ v[0]
+    v[2] = _turn(v[2], 32)
+
+
+cdef inline void _absorb(uint64_t* v, uint64_t word) noexcept nogil:
+    v[3] ^= word
+    _mix(v)
+    v[0] ^= word
+
+
+cdef inline uint64_t _hash_key(const uint64_t* seed, const Key* key) noexcept nogil:
+    cdef uint64_t v[4]
+    cdef uint64_t word
+    cdef size_t left = key.name_len
+    cdef const uint8_t* at = key.name_key
+    v[0] = seed[0] ^ <uint64_t>0x736F6D6570736575
+    v[1] = seed[1] ^ <uint64_t>0x646F72616E646F6D
+    v[2] = seed[0] ^ <uint64_t>0x6C7967656E657261
+    v[3] = seed[1] ^ <uint64_t>0x7465646279746573
+    word = (<uint64_t>key.name_len << 48) | (<uint64_t>key.qtype << 16) | key.qclass
+    word |= (<uint64_t>(key.wants_dnssec != 0) << 32) | (<uint64_t>(key.checking_disabled != 0) << 33)
+    _absorb(v, word)
+    while left >= 8:
+        memcpy(&word, at, 8)
+        _absorb(v, word)
+        at += 8
+        left -= 8
+    if left:
+        word = 0
+        memcpy(&word, at, left)
+        _absorb(v, word)
+    v[2] ^= 0xFF
+    _mix(v)
+    _mix(v)
+    _mix(v)
+    return v[0] ^ v[1] ^ v[2] ^ v[3]
+
+
+# --- entries -------------------------------------------------------------------------------------------------------------------
+
+
+cdef inline uint16_t* _ttl_at(Entry* entry) noexcept nogil:
+    return <uint16_t*>(<uint8_t*>entry + sizeof(Entry))
+
+
+cdef inline uint8_t* _stored(Entry* entry) noexcept nogil:
+    return <uint8_t*>entry + sizeof(Entry) + entry.reply.ttl_count * sizeof(uint16_t)
+
+
+cdef inline bint _is_for(Entry* entry, const Key* key) noexcept nogil:
+    """True if the entry's key is `key`. The stored message begins with the question, whose length its size covers."""
+    cdef const uint8_t* question = _stored(entry) + HEADER_SIZE
+    if <size_t>HEADER_SIZE + key.name_len + 4 > entry.reply.size:
+        return False
+    if entry.wants_dnssec != (key.wants_dnssec != 0) or entry.checking_disabled != (key.checking_disabled != 0):
+        return False
+    if memcmp(question, key.name_key, key.name_len) != 0:
+        return False
+    return load_u16(question + key.name_len) == key.qtype and load_u16(question + key.name_len + 2) == key.qclass
+
+
+cdef inline uint32_t _age_of(const Entry* entry, uint32_t now) noexcept nogil:
+    return now - entry.stored_at if now > entry.stored_at else 0
+
+
+cdef inline bint _is_failure(const Entry* entry) noexcept nogil:
+    return entry.reply.kind == REPLY_SERVER_ERROR
+
+
+cdef inline bint _is_usable(const Entry* entry, uint32_t age, uint32_t stale_for) noexcept nogil:
+    """True if it can be answered from: fresh, or stale and no failure (RFC 8767 section 4)."""
+    if age < entry.ttl:
+        return True
+    return age - entry.ttl < stale_for and not _is_failure(entry)
+
+
+cdef void _unlink_entry(Table* table, Entry* entry) noexcept nogil:
+    """Take an entry out of its bucket."""
+    cdef Entry** link = &table.buckets[entry.hash & table.mask]
+    while link[0] != entry:
+        link = &link[0].next
+    link[0] = entry.next
+
+
+cdef void _drop_entry(Table* table, Entry* entry, CacheStats* stats) noexcept nogil:
+    cdef Ring* ring = &table.rings[entry.side]
+    _unlink_entry(table, entry)
+    ring.count -= 1
+    ring.entries[entry.ring_at] = ring.entries[ring.count]
+    ring.entries[entry.ring_at].ring_at = entry.ring_at
+    ring.octets -= entry.octets
+    stats.octets -= entry.octets
+    stats.entries[entry.side] = ring.count
+    free(entry)
+
+
+cdef void _evict_entry(Table* table, Ring* ring, uint32_t now, uint32_t stale_for, CacheStats* stats) noexcept nogil:
+    """Drop one entry of a side: the first from the hand on that is of no use or was not hit since the hand last came by."""
+    cdef Entry* entry = NULL
+    cdef uint32_t step
+    for step in range(HAND_STEPS):
+        if ring.hand >= ring.count:
+            ring.hand = 0
+        entry = ring.entries[ring.hand]
+        if not entry.was_hit or not _is_usable(entry, _age_of(entry, now), stale_for):
+            break
+        entry.was_hit = False
+        ring.hand += 1
+    stats.evictions[entry.side] += 1
+    _drop_entry(table, entry, stats)
+    ring.hand += 1                                      # over the newest entry, which has taken the place
+
+
+cdef bint _make_room(Table* table, const CacheOptions* options, uint8_t side, uint32_t octets, uint32_t now,
+                     CacheStats* stats) noexcept nogil:
+    """Evict until an entry of `octets` has room. False: it is too large to ever have some."""
+    cdef Ring* ring = &table.rings[side]
+    if ring.capacity == 0 or octets > options.max_octets / LARGEST_SHARE:
+        return False
+    if ring.count >= ring.capacity:
+        _evict_entry(table, ring, now, options.stale_for, stats)
+    while stats.octets + octets > options.max_octets:
+        ring = &table.rings[<int>SUCCESS if table.rings[<int>SUCCESS].octets >= table.rings[<int>DENIAL].octets else <int>DENIAL]
+        _evict_entry(table, ring, now, options.stale_for, stats)
+    return True
+
+
+cdef void _find_entries(Table* table, const Key* key, uint64_t hash_value, Entry** sides) noexcept nogil:
+    """The entries of a key: of the success side, of the denial side; NULL where there is none."""
+    cdef Entry* entry = table.buckets[hash_value & table.mask]
+    sides[<int>SUCCESS] = NULL
+    sides[<int>DENIAL] = NULL
+    while entry != NULL:
+        if entry.hash == hash_value and _is_for(entry, key):
+            sides[entry.side] = entry
+        entry = entry.next
+
+
+cdef Entry* _choose_entry(Entry** sides, uint32_t now, uint32_t stale_for) noexcept nogil:
+    """What to answer from, or NULL: a failure only where nothing better is known, as CoreDNS does."""
+    cdef Entry* success = sides[<int>SUCCESS]
+    cdef Entry* denial = sides[<int>DENIAL]
+    if success != NULL and not _is_usable(success, _age_of(success, now), stale_for):
+        success = NULL
+    if denial != NULL and not _is_usable(denial, _age_of(denial, now), stale_for):
+        denial = NULL
+    if denial == NULL or (success != NULL and _is_failure(denial)):
+        return success
+    return denial
+
+
+cdef bint _is_told(Entry* entry, uint32_t now) noexcept nogil:
+    """True if somebody has been told a moment ago to ask again; else the caller is, from now on."""
+    if entry.was_told and now - entry.told_at < <uint32_t>REFRESH_PAUSE:
+        return True
+    entry.was_told = True
+    entry.told_at = now
+    return False
+
+
+cdef bint _is_popular(Entry* entry, const CacheOptions* options, uint32_t left, uint32_t now) noexcept nogil:
+    """Count a hit; True if the entry has become popular and its TTL is nearly over."""
+    if entry.hits and now - entry.hit_at <= options.prefetch_window:
+        entry.hits += 1
+    else:
+        entry.hits = 1
+    entry.hit_at = now
+    if entry.hits < options.prefetch_amount:
+        return False
+    return left <= (<uint64_t>entry.ttl * options.prefetch_percent + 99) / 100
+
+
+cdef void _free_rings(Table* table) noexcept nogil:
+    cdef Ring* ring
+    cdef uint32_t at
+    cdef int side
+    for side in range(2):
+        ring = &table.rings[side]
+        for at in range(ring.count):
+            free(ring.entries[at])
+        ring.count = ring.hand = ring.sweep = 0
+        ring.octets = 0
+
+
+@cython.final
+cdef class Cache:
+    """One cache plugin's entries in one worker."""
+
+    def __cinit__(self, *, success, denial, max_octets, servfail_ttl=5, stale_for=0, prefetch=(0, 60, 10), keep_ttl=False):
+        cdef uint64_t buckets = 64
+        cdef uint64_t total
+        cdef Ring* ring
+        cdef int side
+        cdef bytes seed = os.urandom(16)
+        for side, limits in ((SUCCESS, success), (DENIAL, denial)):
+            capacity, max_ttl, min_ttl = limits
+            if not 0 <= capacity <= CAPACITY_MAX:
+                raise ValueError(f"a cache holds up to {CAPACITY_MAX} entries a side, not {capacity}")
+            self.options.sides[side].capacity = capacity
+            self.options.sides[side].max_ttl = max_ttl
+            self.options.sides[side].min_ttl = min_ttl
+        self.options.max_octets = max_octets
+        self.options.servfail_ttl = servfail_ttl
+        self.options.stale_for = stale_for
+        self.options.prefetch_amount, self.options.prefetch_window, self.options.prefetch_percent = prefetch
+        self.options.keep_ttl = keep_ttl
+        self.table = <Table*>calloc(1, sizeof(Table))
+        if self.table == NULL:
+            raise MemoryError
+        memcpy(self.table.seed, <const uint8_t*>seed, 16)
+        total = <uint64_t>self.options.sides[<int>SUCCESS].capacity + self.options.sides[<int>DENIAL].capacity
+        while buckets < total:
+            buckets *= 2
+        self.table.mask = buckets - 1
+        self.table.buckets = <Entry**>calloc(buckets, sizeof(Entry*))
+        if self.table.buckets == NULL:
+            raise MemoryError
+        for side in range(2):
+            ring = &self.table.rings[side]
+            ring.capacity = self.options.sides[side].capacity
+            ring.entries = <Entry**>calloc(<size_t>ring.capacity + 1, sizeof(Entry*))
+            if ring.entries == NULL:
+                raise MemoryError
+
+    def __dealloc__(self):
+        cdef int side
+        if self.table == NULL:
+            return
+        _free_rings(self.table)
+        for side in range(2):
+            free(self.table.rings[side].entries)
+        free(self.table.buckets)
+        free(self.table)
+
+    cdef Lookup find_reply(self, const Key* key, uint32_t now, Found* found) noexcept nogil:
+        """Find what to answer a query with. Writes nothing but the entry's marks; allocates nothing."""
+        cdef Entry* sides[2]
+        cdef Entry* entry
+        cdef uint32_t age
+        _find_entries(self.table, key, _hash_key(self.table.seed, key), sides)
+        entry = _choose_entry(sides, now, self.options.stale_for)
+        if entry == NULL:
+            return CACHE_MISS
+        age = _age_of(entry, now)
+        entry.was_hit = True
+        found.entry = entry
+        found.stored = _stored(entry)
+        found.reply = &entry.reply
+        found.ttl_at = _ttl_at(entry)
+        found.side = <Side>entry.side
+        found.age = age
+        found.ttl = entry.ttl - age if age < entry.ttl else 0
+        found.refresh_due = False
+        if age >= entry.ttl:
+            if sides[<int>DENIAL] == NULL or entry == sides[<int>DENIAL] or _age_of(sides[<int>DENIAL], now) >= sides[<int>DENIAL].ttl:
+                found.refresh_due = not _is_told(entry, now)
+        if self.options.keep_ttl:
+            found.ttl = entry.ttl
+        if age >= entry.ttl:
+            return CACHE_STALE
+        if self.options.prefetch_amount and _is_popular(entry, &self.options, entry.ttl - age, now):
+            if not _is_told(entry, now):
+                return CACHE_PREFETCH
+        return CACHE_FRESH
+
+    cdef uint32_t clamp_ttl(self, const Reply* reply) noexcept nogil:
+        """The TTL that every record of a reply gets, in the first answer too, as CoreDNS does; seconds."""
+        cdef uint32_t ttl = reply.min_ttl
+        cdef const Limits* limits = &self.options.sides[<int>SUCCESS]
+        if reply.kind == REPLY_SERVER_ERROR:
+            return self.options.servfail_ttl
+        if reply.kind == REPLY_NXDOMAIN or reply.kind == REPLY_NODATA:
+            limits = &self.options.sides[<int>DENIAL]
+        if reply.ttl_count == 0 or reply.kind == REPLY_DELEGATION or reply.kind == REPLY_OTHER_ERROR:
+            ttl = DEFAULT_TTL
+        ttl = ttl if ttl > limits.min_ttl else limits.min_ttl
+        return ttl if ttl < limits.max_ttl else limits.max_ttl
+
+    cdef bint store_reply(self, const Key* key, const uint8_t* stored, const Reply* reply, const uint16_t* ttl_at,
+                          uint32_t now) noexcept nogil:
+        """Keep a reply. False: it is not of a kind that is kept (CoreDNS's cache.key), or it has no room.
+
+        A success drops the denial of its key, and a denial the success, so that neither outlives newer knowledge as stale;
+        a failure leaves both (RFC 8767 section 5). Replies of the key that were found before are gone.
+        """
+        cdef Entry* sides[2]
+        cdef Entry* entry
+        cdef uint32_t ttl = self.clamp_ttl(reply)
+        cdef uint8_t side = SUCCESS
+        cdef uint64_t hash_value
+        cdef size_t octets = sizeof(Entry) + reply.ttl_count * sizeof(uint16_t) + reply.size
+        cdef uint32_t hits = 0
+        cdef uint32_t hit_at = 0
+        octets = (octets / MALLOC_ROUND + 2) * MALLOC_ROUND
+        if reply.truncated or ttl == 0 or reply.kind == REPLY_OTHER_ERROR or reply.kind == REPLY_UNRESOLVED:
+            return False
+        if reply.kind == REPLY_NXDOMAIN and not reply.has_soa:
+            return False
+        if <size_t>HEADER_SIZE + key.name_len + 4 > reply.size:
+            return False
+        if reply.kind == REPLY_NXDOMAIN or reply.kind == REPLY_NODATA or reply.kind == REPLY_SERVER_ERROR:
+            side = DENIAL
+        hash_value = _hash_key(self.table.seed, key)
+        _find_entries(self.table, key, hash_value, sides)
+        entry = sides[side]
+        if entry != NULL:
+            if _is_failure(entry) == (reply.kind == REPLY_SERVER_ERROR):
+                hits = entry.hits
+                hit_at = entry.hit_at
+            elif reply.kind == REPLY_SERVER_ERROR and _is_usable(entry, _age_of(entry, now), self.options.stale_for):
+                return False                            # a denial that still holds is worth more than a failure
+            _drop_entry(self.table, entry, &self.stats)
+        if sides[1 - side] != NULL and reply.kind != REPLY_SERVER_ERROR:
+            _drop_entry(self.table, sides[1 - side], &self.stats)
+        if octets > <size_t>0xFFFFFFFF or not _make_room(self.table, &self.options, side, <uint32_t>octets, now, &self.stats):
+            return False
+        entry = <Entry*>malloc(octets - MALLOC_ROUND)
+        if entry == NULL:
+            return False
+        memset(entry, 0, sizeof(Entry))
+        entry.reply = reply[0]
+        entry.hash = hash_value
+        entry.stored_at = now
+        entry.ttl = ttl
+        entry.hits = hits
+        entry.hit_at = hit_at
+        entry.octets = <uint32_t>octets
+        entry.side = side
+        entry.wants_dnssec = key.wants_dnssec != 0
+        entry.checking_disabled = key.checking_disabled != 0
+        memcpy(_ttl_at(entry), ttl_at, reply.ttl_count * sizeof(uint16_t))
+        memcpy(_stored(entry), stored, reply.size)
+        self._link_entry(entry)
+        return True
+
+    cdef void _link_entry(self, Entry* entry) noexcept nogil:
+        """Put a new entry into its bucket and its side's ring."""
+        cdef Ring* ring = &self.table.rings[entry.side]
+        cdef Entry** bucket = &self.table.buckets[entry.hash & self.table.mask]
+        entry.next = bucket[0]
+        bucket[0] = entry
+        entry.ring_at = ring.count
+        ring.entries[ring.count] = entry
+        ring.count += 1
+        ring.octets += entry.octets
+        self.stats.octets += entry.octets
+        self.stats.entries[entry.side] = ring.count
+
+    cdef void expire_entries(self, uint32_t now, uint32_t budget) noexcept nogil:
+        """Look at up to `budget` entries, of both sides, and free those that nothing can be answered from any more."""
+        cdef Ring* ring
+        cdef Entry* entry
+        cdef int side
+        cdef uint32_t left
+        for side in range(2):
+            ring = &self.table.rings[side]
+            left = budget / 2 + 1
+            while left and ring.count:
+                left -= 1
+                if ring.sweep >= ring.count:
+                    ring.sweep = 0
+                entry = ring.entries[ring.sweep]
+                if _is_usable(entry, _age_of(entry, now), self.options.stale_for):
+                    ring.sweep += 1
+                else:
+                    _drop_entry(self.table, entry, &self.stats)
+
+    cdef void forget_entries(self) noexcept nogil:
+        """Drop everything."""
+        _free_rings(self.table)
+        memset(self.table.buckets, 0, (self.table.mask + 1) * sizeof(Entry*))
+        self.stats.octets = 0
+        self.stats.entries[<int>SUCCESS] = self.stats.entries[<int>DENIAL] = 0
+
+    def get(self, bytes name not None, int qtype, int qclass=1, *, bint do=False, bint cd=False, uint32_t now):
+        """(what was found, a copy of it, TTL to answer with, age, refresh is due) for a canonical name."""
+        cdef Key key
+        cdef Found found
+        cdef StoredReply copy
+        cdef Lookup lookup
+        _fill_key(&key, name, qtype, qclass, do, cd)
+        lookup = self.find_reply(&key, now, &found)
+        if lookup == CACHE_MISS:
+            return Lookup(CACHE_MISS), None, 0, 0, False
+        copy = StoredReply(found.reply.size, found.reply.ttl_count)
+        copy.reply = found.reply[0]
+        copy.status = REPLY_OK
+        memcpy(copy.stored, found.stored, found.reply.size)
+        memcpy(copy.ttl_at, found.ttl_at, found.reply.ttl_count * sizeof(uint16_t))
+        return Lookup(lookup), copy, found.ttl, found.age, bool(found.refresh_due)
+
+    def put(self, StoredReply reply not None, *, bint do=False, bint cd=False, uint32_t now):
+        """Keep a reply that normalise() has read. False: it is not of a kind that is kept."""
+        cdef Key key
+        if reply.status != REPLY_OK:
+            raise ValueError("nothing was read")
+        _key_of(reply, &key)
+        key.wants_dnssec = do
+        key.checking_disabled = cd
+        return bool(self.store_reply(&key, reply.stored, &reply.reply, reply.ttl_at, now))
+
+    def ttl_of(self, StoredReply reply not None):
+        """The TTL that every record of the reply gets, whether it is kept or not."""
+        return self.clamp_ttl(&reply.reply)
+
+    def expire(self, uint32_t now, uint32_t budget=1024):
+        """Look at up to `budget` entries and free those that nothing can be answered from any more."""
+        self.expire_entries(now, budget)
+
+    def forget_all(self):
+        self.forget_entries()
+
+    def describe(self):
+        """{success, denial} entries, {success,denial}_evictions, octets."""
+        return {
+            "success": self.stats.entries[<int>SUCCESS],
+            "denial": self.stats.entries[<int>DENIAL],
+            "success_evictions": self.stats.evictions[<int>SUCCESS],
+            "denial_evictions": self.stats.evictions[<int>DENIAL],
+            "octets": self.stats.octets,
+        }
+
+
+cdef int _fill_key(Key* key, bytes name, int qtype, int qclass, bint do, bint cd) except -1:
+    if not 0 < len(name) <= NAME_MAX:
+        raise ValueError("not a name on the wire")
+    key.name_key = <const uint8_t*>name
+    key.name_len = <uint16_t>len(name)
+    key.qtype = <uint16_t>qtype
+    key.qclass = <uint16_t>qclass
+    key.wants_dnssec = do
+    key.checking_disabled = cd
+    return 0
+
+
+cdef void _key_of(StoredReply reply, Key* key) noexcept:
+    """The key of a reply read: its question, which is a whole name followed by type and class."""
+    cdef const uint8_t* question = reply.stored + HEADER_SIZE
+    cdef uint16_t at = 0
+    while question[at]:
+        at += question[at] + 1
+    key.name_key = question
+    key.name_len = at + 1
+    key.qtype = load_u16(question + key.name_len)
+    key.qclass = load_u16(question + key.name_len + 2)
