@@ -186,7 +186,7 @@ cdef void _evict_entry(Table* table, Ring* ring, uint32_t now, uint32_t stale_fo
     """Drop one entry of a side: the first from the hand on that is of no use or was not hit since the hand last came by."""
     cdef Entry* entry = NULL
     cdef uint32_t step
-    for step in range(HAND_STEPS):
+    for step in range(<uint32_t>HAND_STEPS):
         if ring.hand >= ring.count:
             ring.hand = 0
         entry = ring.entries[ring.hand]
