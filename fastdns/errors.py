@@ -23,12 +23,16 @@ class ManifestError(FastdnsError):
 
 
 class ApiError(FastdnsError):
-    """The API server refused a request or could not be reached: `status` is the HTTP status, 0 without one."""
+    """The API server refused a request or could not be reached: `status` is the HTTP status, 0 without one.
 
-    def __init__(self, message: str, status: int = 0, reason: str = "") -> None:
+    `retry_after` is how many seconds it asks us to wait, 0 if it doesn't.
+    """
+
+    def __init__(self, message: str, status: int = 0, reason: str = "", retry_after: float = 0.0) -> None:
         super().__init__(message)
         self.status = status
         self.reason = reason
+        self.retry_after = retry_after
 
 
 class FrameError(FastdnsError):

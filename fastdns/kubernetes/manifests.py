@@ -128,7 +128,8 @@ class Manifests:
                 text = file.read()
             documents = list(_parse(text, path))
         except (OSError, ValueError, yaml.YAMLError) as error:
-            self._complain(f"{_place_of(path, error)}: {error}; what was read of it before stays")
+            reason = " ".join(str(error).split())
+            self._complain(f"{_place_of(path, error)}: {reason}; what was read of it before stays")
             return before
         found: Found = {}
         for line, tree in documents:

@@ -144,7 +144,7 @@ def _sized(record: bytes) -> bytes:
 # --- groups of addresses and ports -----------------------------------------------------------------------------------
 
 Groups = bytes
-"""u16 count, then that many groups of the delta format: what one EndpointSlice, or a Service itself, adds to a SERVICE set."""
+"""u16 count, then that many groups: what one EndpointSlice, or a Service itself, adds to a SERVICE set."""
 NO_GROUPS: Groups = b"\0\0"
 Endpoint = tuple[bytes, bytes]
 """A packed address and its label, empty where the delta format wants it empty."""
@@ -215,7 +215,7 @@ def endpoint_label(endpoint: Endpoint) -> bytes:
 
 
 def slice_groups(eps: objects.EndpointSlice, *, pod_names: bool, complain: Complain) -> Groups:
-    """The ready addresses of an EndpointSlice with its ports; `serving` and `terminating` don't count, as in CoreDNS."""
+    """The ready addresses of a slice with its ports; `serving` and `terminating` don't count, as in CoreDNS."""
     if not eps.endpoints or eps.address_type == "FQDN":
         return NO_GROUPS
     endpoints: list[Endpoint] = []

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from fastdns.config import model
@@ -138,7 +138,7 @@ class TreeCache:
     # --- changes that come in ----------------------------------------------------------------------------------------
 
     def apply(self, kind: Kind, item: objects.AnyObject) -> None:
-        """An object as it is from now on. What it says that makes no sense is complained about once, the rest is used."""
+        """An object as it is from now on. What makes no sense in it is complained about once, the rest is used."""
         found: list[str] = []
         if isinstance(item, objects.Service):
             self._apply_service(item, found.append)
@@ -155,7 +155,7 @@ class TreeCache:
         self._report(kind, objects.qualified(item.namespace, item.name), tuple(found))
 
     def remove(self, kind: Kind, namespace: str, name: str, *, uid: str = "") -> None:
-        """An object that is gone. With a uid: only if it is the object that is known, so that an old news does no harm."""
+        """An object that is gone. With a uid: only if it is the one that is known, so that old news do no harm."""
         space = self._namespaces.get(name if kind is Kind.NAMESPACES else namespace)
         known = self._known(kind, space, name) if space else None
         if space is None or known is None or (uid and known.uid and known.uid != _uid(uid)):
@@ -187,6 +187,37 @@ class TreeCache:
         known = self._known(kind, space, name) if space else None
         if known is not None:
             known.generation = self._generations[kind]
+
+    def entries(self, kind: Kind) -> Iterator[tuple[Any, ...]]:
+        """Everything known of a kind, as plain values for a state file; `restore` takes them."""
+        for space in list(self._namespaces.values()):
+            for name, known in list(self._all_known(kind, space)):
+                yield (str(kind), space.name, name, *_plain(known))
+
+    def restore(self, entry: Sequence[Any]) -> None:
+        """An entry of `entries`, unless that object is known. The next list takes it away or confirms it."""
+        kind, namespace, name, *rest = entry
+        kind, space = Kind(kind), self._space(namespace)
+        if self._known(kind, space, name) is not None:
+            return
+        if kind is Kind.NAMESPACES:
+            self.apply(kind, objects.Namespace(metadata=objects.Metadata(name=name)))
+        elif kind is Kind.SERVICES:
+            self._restore_service(self._service(space, name), *rest)
+        elif kind is Kind.PODS:
+            pod = space.pods[name] = Pod()
+            self._counts[kind] += 1
+            self._set_pod_addresses(namespace, pod, tuple(rest[0]))
+        else:
+            self._set_groups(self._new_slice(kind, self._service(space, rest[0]), name), rest[1])
+
+    def _restore_service(
+        self, service: Service, form: int, own: bytes, addresses: Sequence[bytes], created: str
+    ) -> None:
+        self._counts[Kind.SERVICES] += 1
+        self._set_addresses(service, tuple(_key(address) for address in addresses), created)
+        service.form, service.own = form, own
+        self._touch(service)
 
     def count(self, kind: Kind) -> int:
         """How many objects of a kind are known."""
@@ -487,7 +518,7 @@ class TreeCache:
             self._dirty_spaces[space] = None
 
     def _apply_pod(self, item: objects.Pod, complain: records.Complain) -> None:
-        """A pod's addresses. One that is being deleted is not news: it stays as it is known, or unknown, as in CoreDNS."""
+        """A pod's addresses. One that is being deleted stays as it is known, or unknown, as in CoreDNS."""
         if not _are_labels(item.namespace, "x", complain):
             return
         space = self._namespaces.get(item.namespace)
@@ -551,6 +582,7 @@ class TreeCache:
         return space.pods.get(name) if kind is Kind.PODS else space.slices.get(name)
 
     def _all_known(self, kind: Kind, space: Namespace) -> Iterator[tuple[str, Service | Slice | Namespace | Pod]]:
+        # slices and Endpoints share a place: an API server has the one or the other for us
         if kind is Kind.NAMESPACES:
             names: Iterable[str] = (space.name,)
         elif kind is Kind.SERVICES:
@@ -664,6 +696,15 @@ def _pod_addresses(item: objects.Pod, complain: records.Complain) -> tuple[str, 
         else:
             found.append(text)
     return tuple(dict.fromkeys(found))
+
+
+def _plain(known: Service | Slice | Namespace | Pod) -> tuple[Any, ...]:
+    """What `TreeCache.restore` needs besides names."""
+    if isinstance(known, Service):
+        return known.form, known.own, [_address(key) for key in known.addresses], known.created
+    if isinstance(known, Slice):
+        return known.service.name, known.groups
+    return (known.addresses,) if isinstance(known, Pod) else ()
 
 
 def _addresses_in(space: Namespace) -> Iterator[int]:
