@@ -12,13 +12,17 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 MODULES = [
+    "_answer",
+    "_askers",
     "_cache",
     "_counters",
-    "_message",
     "_inflight",
+    "_local",
+    "_message",
     "_packet",
     "_service",
     "_trie",
+    "_udp",
 ]
 DIRECTIVES = {
     "language_level": 3,

@@ -5,7 +5,7 @@ forward plugin with one UPSTREAM for each of its upstreams; fastdns/server/metri
 below are relative to the start of their own kind. Buckets of histograms are not cumulative here; the last is +Inf.
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 cpdef enum Dimension:
     PROTOCOLS = 2               # udp, tcp
@@ -167,9 +167,8 @@ cdef inline size_t rcode_slot(uint16_t rcode) noexcept nogil:
 
 
 cdef inline void observe_query(uint64_t* block, bint is_tcp, bint is_ipv6, uint16_t qtype, bint wants_dnssec,
-                               size_t query_size, uint16_t rcode, size_t answer_size,
-                               uint64_t nanoseconds) noexcept nogil:
-    """Count one answered query in the BLOCK that starts at `block`."""
+                               size_t query_size, uint16_t rcode, size_t answer_size) noexcept nogil:
+    """Count one answered query in the BLOCK that starts at `block`; how long it took is observe_durations'."""
     cdef size_t protocol = 1 if is_tcp else 0
     cdef size_t family = 1 if is_ipv6 else 0
     block[BLOCK_REQUESTS + (protocol * FAMILIES + family) * TYPES + type_slot(qtype)] += 1
@@ -178,9 +177,13 @@ cdef inline void observe_query(uint64_t* block, bint is_tcp, bint is_ipv6, uint1
     block[BLOCK_REQUEST_SIZE_SUM + protocol] += query_size
     block[BLOCK_RESPONSE_SIZE + protocol * SIZE_BUCKETS + size_bucket(answer_size)] += 1
     block[BLOCK_RESPONSE_SIZE_SUM + protocol] += answer_size
-    block[BLOCK_DURATION + duration_bucket(nanoseconds)] += 1
-    block[<size_t>BLOCK_DURATION_SUM] += nanoseconds
     block[BLOCK_RESPONSES + rcode_slot(rcode)] += 1
+
+
+cdef inline void observe_durations(uint64_t* block, uint64_t nanoseconds, uint32_t times) noexcept nogil:
+    """Count how long `times` answers took, each `nanoseconds`."""
+    block[BLOCK_DURATION + duration_bucket(nanoseconds)] += times
+    block[<size_t>BLOCK_DURATION_SUM] += nanoseconds * times
 
 
 cdef inline void observe_exchange(uint64_t* upstream, uint16_t rcode, uint64_t nanoseconds) noexcept nogil:

@@ -11,6 +11,7 @@ from fastdns._wire cimport Writer
 
 cpdef enum ServiceFlag:
     HEADLESS = 1
+    POD = 2
 
 cdef enum:
     FAMILY_MASK = 0x0F

@@ -4,3 +4,4 @@ import enum
 
 class ServiceFlag(enum.IntEnum):
     HEADLESS = 1
+    POD = 2

@@ -33,6 +33,8 @@ A delta is a run of operations. Integers in network order, names canonical (lowe
                              type is SRV (33), count is 0
     SERVICE      u8 size  labels             the Service's name below its zone (`name.ns.svc` as labels, no root)
                  u8 flags                    1 HEADLESS: the Service's own answers come from its endpoint groups
+                                         2 POD: a pod's address as its name (port 0, no names); one or two labels before it
+                                           change nothing. TYPE A, AAAA and SRV of `a-b-c-d.ns.pod` with `pods verified`
                  u16 count  group*           groups of the Service itself (one, of its cluster IPs; none if headless)
                  u16 count  group*           groups of endpoints, one for each EndpointSlice
     group        u8 count  port*  u32 count  address*

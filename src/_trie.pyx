@@ -12,8 +12,8 @@ import os
 
 from fastdns.errors import TableError
 
-from fastdns._packet cimport AAAA, HEADER_SIZE, IN, NAME_MAX, OWNER_IS_QNAME, SRV, A, Query, lower_name
-from fastdns._service cimport HEADLESS, Addresses, Asked, check_service, count_addresses, write_addresses
+from fastdns._packet cimport AAAA, IN, NAME_MAX, OWNER_IS_QNAME, A
+from fastdns._service cimport Addresses, Asked, check_service, count_addresses, write_addresses
 from fastdns._wire cimport (
     Reader,
     Writer,

@@ -1,0 +1,122 @@
+"""The engine: server blocks, their steps, and the way of a query through them. Knows no socket."""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+
+from fastdns._askers cimport Asker, AskerPool, NoteQueue, Peer
+from fastdns._cache cimport Key
+from fastdns._counters cimport Counters
+from fastdns._inflight cimport Answered, Failure, Inflight
+from fastdns._local cimport Limits
+from fastdns._message cimport Reply
+from fastdns._packet cimport Query
+from fastdns._trie cimport Table
+from fastdns._wire cimport Writer
+
+cdef enum:
+    STEPS_MAX = 32
+    BLOCKS_MAX = 4096
+    UDP_MAX = 4096          # octets of an answer over UDP, whatever is configured
+    TTLS_MAX = 4096         # records of one stored message
+
+cpdef enum StepKind:
+    STEP_TABLE = 0
+    STEP_CACHE = 1
+    STEP_FORWARD = 2
+    STEP_PYTHON = 3
+
+cpdef enum Reason:          # why a query left the compiled path
+    SLOW_STEP = 0           # a step of kind PYTHON
+    SLOW_STREAM_FORWARD = 1  # a miss that goes upstream over TCP or TLS
+    SLOW_CHASE = 2          # a CNAME that leads out of a table
+
+cdef enum Result:
+    ANSWERED = 0            # the writer holds the answer
+    PENDING = 1             # an asker waits for it
+    DROPPED = 2             # none is owed
+
+cdef struct ZoneList:
+    uint8_t* octets         # owned; each: u16 size, canonical name
+    size_t size
+
+cdef struct Step:
+    StepKind kind
+    uint32_t index          # of the table, cache or group
+    ZoneList zones          # TABLE: fallthrough; FORWARD: from
+    ZoneList excluded       # FORWARD
+    uint16_t qtype          # PYTHON: 0 for every type
+    uint32_t next_rcodes    # FORWARD: bits of rcodes that go to the next step
+    bint next_on_nodata
+
+cdef struct Block:
+    uint8_t zone[256]       # canonical
+    uint16_t zone_len
+    uint16_t udp_max
+    bint rotates
+    bint logs
+    bint notes_errors
+    uint64_t deadline_ns    # for a question upstream, from its start
+    uint64_t* slots         # its BLOCK of counters
+    uint32_t unobserved     # answers of this batch whose duration is not counted yet
+    uint8_t step_count
+    Step steps[32]
+
+cdef struct CacheRule:
+    ZoneList zones
+    ZoneList disable_success
+    ZoneList disable_denial
+    bint stale_verify
+    uint64_t* slots         # its CACHE of counters
+
+cdef struct Group:
+    uint32_t failover       # bits of rcodes
+    bint in_python          # asked over TCP or TLS only
+    bint stream_in_python   # what comes over TCP is asked over TCP
+
+ctypedef void (*SendAnswer)(void* context, const Peer* peer, const uint8_t* wire, size_t size) noexcept nogil
+
+cdef struct Listener:
+    uint32_t* blocks        # owned, longest zone first
+    uint32_t block_count
+    SendAnswer send         # NULL: no UDP socket
+    void* context
+
+cdef struct Slowed:
+    uint64_t token
+    Reason reason
+    uint8_t step
+
+cdef class Engine:
+    cdef readonly Counters counters
+    cdef Inflight inflight
+    cdef list tables        # of NameTable
+    cdef list caches        # of Cache
+    cdef Table*** table_of  # by table number: where its live table is told
+    cdef void** cache_of    # by cache number: borrowed from `caches`
+    cdef CacheRule* rules   # by cache number
+    cdef Group* groups      # by group number
+    cdef Block** blocks
+    cdef Listener* listeners
+    cdef uint32_t block_count
+    cdef uint32_t listener_count
+    cdef uint32_t group_count
+    cdef AskerPool askers
+    cdef NoteQueue completions
+    cdef NoteQueue logs
+    cdef NoteQueue errors
+    cdef Slowed* slowed     # ring of slowed_capacity
+    cdef uint32_t slowed_first
+    cdef uint32_t slowed_count
+    cdef uint32_t slowed_capacity
+    cdef uint32_t rotation  # grows with every answer
+    cdef uint32_t last_block    # of the batch: its durations are not counted yet
+    cdef uint64_t now_ns
+    cdef uint8_t* stored    # scratch: a reply written anew, MESSAGE_MAX
+    cdef uint16_t* ttl_at   # scratch, TTLS_MAX
+    cdef uint8_t* answer    # scratch: an answer to a stream, MESSAGE_MAX
+
+    cdef size_t answer_datagram(self, const uint8_t* wire, size_t size, const Peer* peer, uint8_t* out,
+                                size_t out_size) noexcept nogil
+    cdef void begin_batch(self) noexcept nogil
+    cdef void end_batch(self) noexcept nogil
+    cdef bint has_notes(self) noexcept nogil
+    cdef void set_sender(self, uint32_t listener, SendAnswer send, void* context) noexcept nogil

@@ -1,0 +1,53 @@
+"""Answers from a name table: the outcome decided, its record sets collected, the message written."""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+
+from fastdns._packet cimport Query
+from fastdns._service cimport Asked
+from fastdns._trie cimport NameData, RecordSet, Table, Zone
+from fastdns._wire cimport Writer
+
+cpdef enum Outcome:
+    PASS = 0                # the table has no zone for the name
+    HIT = 1
+    NODATA = 2
+    NXDOMAIN = 3
+    FAILED = 4              # SERVFAIL: the table isn't complete yet, or says so of names that it doesn't have
+    FOLLOW = 5              # a CNAME leads out of the table
+
+cdef enum:
+    CHAIN_MAX = 8           # CNAMEs in a row, as CoreDNS
+
+cdef struct TtlBounds:      # what a cache in front of the table makes of TTLs; low above high: nothing
+    uint32_t low
+    uint32_t high
+
+cdef struct Limits:         # of one answer
+    size_t size             # octets
+    uint16_t udp_max        # what OPT says
+    uint32_t rotation       # how far address records are turned
+    TtlBounds success
+    TtlBounds denial
+
+cdef struct Finding:
+    # What was decided about a question, with the record sets that say so; good until the table changes.
+    Outcome outcome
+    const Table* table
+    const Zone* zone        # of the question's name
+    uint16_t zone_at        # where its name starts in the question's name
+    uint8_t chain_len       # CNAMEs before the last name
+    const RecordSet* chain[8]
+    const NameData* chain_data[8]
+    const NameData* data
+    const RecordSet* records    # the set that answers; NULL: none, or SOA
+    bint is_soa
+    Asked asked             # of a SERVICE set
+    uint8_t pod[256]        # a SERVICE block made for a pod's name
+    uint16_t pod_len        # 0: none
+    uint8_t target[256]     # canonical last CNAME target, with FOLLOW
+    uint16_t target_len
+    uint8_t target_labels[128]  # offsets in target
+    uint8_t target_label_count
+
+cdef void find_answer(const Table* table, const Query* query, Finding* finding) noexcept nogil
+cdef void write_finding(Writer* writer, const Query* query, const Finding* finding, const Limits* limits) noexcept nogil

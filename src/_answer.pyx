@@ -1,0 +1,1326 @@
+"""The engine: server blocks, their steps, and the way of a query through them. Knows no socket.
+
+A query runs down the steps of its block until one ends it: a table answers, the cache answers, an upstream is asked, or Python
+is. What can't be ended at once is parked in the pool of askers; a reply, a time-out or Python takes it up again.
+"""
+
+from libc.stdint cimport UINT64_MAX, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.string cimport memcmp, memcpy, memset
+from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
+
+import socket
+import struct
+
+from fastdns._askers cimport (
+    ADDRESS_MAX,
+    INTERNAL,
+    NOTE_COMPLETED,
+    NOTE_ERROR,
+    NOTE_LOG,
+    STREAM,
+    UDP,
+    Asker,
+    Note,
+    NoteKind,
+    NoteQueue,
+    Peer,
+    add_note,
+    asker_of,
+    free_askers,
+    free_notes,
+    keep_query,
+    make_askers,
+    note_octets,
+    release_asker,
+    restore_query,
+    take_asker,
+    take_note,
+    token_of,
+)
+from fastdns._cache cimport (
+    CACHE_FRESH,
+    CACHE_MISS,
+    CACHE_PREFETCH,
+    CACHE_STALE,
+    DENIAL,
+    SUCCESS,
+    Cache,
+    CacheOptions,
+    Found,
+    Key,
+    Lookup,
+)
+from fastdns._counters cimport (
+    CACHE_ENTRIES,
+    CACHE_EVICTIONS,
+    CACHE_HITS,
+    CACHE_MISSES,
+    CACHE_OCTETS,
+    CACHE_PREFETCHES,
+    CACHE_REQUESTS,
+    CACHE_SERVED_STALE,
+    CACHE_SLOTS,
+    BLOCK_SLOTS,
+    WORKER_SLOW_QUERIES,
+    WORKER_UNDECIDED,
+    Counters,
+    observe_durations,
+    observe_query,
+)
+from fastdns._inflight cimport (
+    ASK_DEAD,
+    ASK_FULL,
+    EVENT_FAILED,
+    EVENT_NONE,
+    EVENT_REPLY,
+    FAILED_BROKEN,
+    FAILED_MALFORMED,
+    FAILED_NETWORK,
+    FAILED_TIMEOUT,
+    RECEIVE_BATCH,
+    Answered,
+    Asked,
+    Event,
+    Failure,
+    Inflight,
+)
+from fastdns._local cimport FAILED, FOLLOW, NXDOMAIN, PASS, Finding, Limits, TtlBounds, find_answer, write_finding
+from fastdns._message cimport (
+    REPLY_NODATA,
+    REPLY_NXDOMAIN,
+    REPLY_OK,
+    REPLY_SUCCESS,
+    REPLY_TOO_LARGE,
+    Reply,
+    ReplyStatus,
+    read_reply,
+    write_stored,
+)
+from fastdns._packet cimport (
+    AXFR,
+    CD,
+    DS,
+    EDE_NONE,
+    FORMERR,
+    HEADER_SIZE,
+    IN,
+    IXFR,
+    MESSAGE_MAX,
+    NAME_MAX,
+    NOTAUTH,
+    NOTIMP,
+    OPT,
+    QR,
+    QUERY_BADVERS,
+    QUERY_DROP,
+    QUERY_FORMERR,
+    QUERY_NOTAUTH,
+    QUERY_NOTIMP,
+    QUERY_OK,
+    RA,
+    RCODE_MASK,
+    RD,
+    REFUSED,
+    SERVFAIL,
+    TC,
+    UDP_MIN,
+    UDP_OURS,
+    BADVERS,
+    Query,
+    QueryStatus,
+    is_below,
+    read_query,
+    write_error,
+    write_header,
+    write_opt,
+    write_question,
+)
+from fastdns._trie cimport NameTable, Table
+from fastdns._wire cimport Writer, load_u16, patch_u16, store_u16, write_octets, writer_over
+
+cdef enum:
+    EDE_STALE = 3               # RFC 8914
+    EDE_NO_REACHABLE = 22
+    EDE_NETWORK_ERROR = 23
+    EDE_INVALID_DATA = 24
+    NOTES_MAX = 65536
+    RECLAIM_STEP = 2000         # names of a replaced table freed at a time
+    TICK_MS = 1000
+    NOBODY = 0                  # a waiter that needs no answer: the cache is being refreshed
+    AF_INET = 2
+    AF_INET6 = 10
+    EVENTS_PER_TURN = 16        # batches of replies taken before other work gets its turn
+
+
+cdef uint64_t _monotonic_ns() noexcept nogil:
+    cdef timespec now
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return <uint64_t>now.tv_sec * 1000000000u + <uint64_t>now.tv_nsec
+
+
+# --- lists of zones ----------------------------------------------------------------------------------------------------------
+
+cdef bint _covers(const ZoneList* zones, const uint8_t* name_key, uint16_t name_len) noexcept nogil:
+    """True if the name is at or below one of the zones."""
+    cdef size_t at = 0
+    cdef uint16_t size
+    while at + 2 <= zones.size:
+        size = load_u16(zones.octets + at)
+        if is_below(name_key, name_len, zones.octets + at + 2, size):
+            return True
+        at += <size_t>size + 2
+    return False
+
+
+cdef ZoneList _zone_list(names) except *:
+    """Copy canonical wire names. Raises ValueError: one is none."""
+    cdef ZoneList zones
+    cdef bytes packed
+    for name in names:
+        if not isinstance(name, bytes) or not 0 < len(name) <= NAME_MAX or name[-1]:
+            raise ValueError(f"not a canonical name on the wire: {name!r}")
+    packed = b"".join(struct.pack("!H", len(name)) + name for name in names)
+    zones.size = <size_t>len(packed)
+    zones.octets = NULL
+    if zones.size:
+        zones.octets = <uint8_t*>malloc(zones.size)
+        if zones.octets == NULL:
+            raise MemoryError
+        memcpy(zones.octets, <const uint8_t*>packed, zones.size)
+    return zones
+
+
+cdef uint32_t _rcode_bits(rcodes) except *:
+    """A bit for each rcode; RFC 1035's and 2136's are all below 32."""
+    cdef uint32_t bits = 0
+    for rcode in rcodes:
+        if not 0 <= rcode < 32:
+            raise ValueError(f"rcode {rcode} is not below 32")
+        bits |= <uint32_t>1 << <uint32_t>rcode
+    return bits
+
+
+cdef inline bint _has_rcode(uint32_t bits, uint16_t rcode) noexcept nogil:
+    return rcode < 32 and (bits >> rcode) & 1
+
+
+cdef uint16_t _rcode_of(QueryStatus status) noexcept nogil:
+    if status == QUERY_NOTIMP:
+        return NOTIMP
+    if status == QUERY_BADVERS:
+        return BADVERS
+    return NOTAUTH if status == QUERY_NOTAUTH else FORMERR
+
+
+cdef uint16_t _ede_of(Failure failure) noexcept nogil:
+    if failure == FAILED_NETWORK:
+        return EDE_NETWORK_ERROR
+    return EDE_INVALID_DATA if failure == FAILED_MALFORMED else EDE_NO_REACHABLE
+
+
+cdef inline Key _key_of(const Query* query) noexcept nogil:
+    cdef Key key
+    key.name_key = &query.name_key[0]
+    key.name_len = query.qname_len
+    key.qtype = query.qtype
+    key.qclass = query.qclass
+    key.wants_dnssec = query.wants_dnssec
+    key.checking_disabled = (query.flags & CD) != 0
+    return key
+
+
+# --- addresses between C and Python ------------------------------------------------------------------------------------------
+
+cdef object _remote_of(const Peer* peer):
+    """(text, port) of a sockaddr."""
+    cdef bytes raw = peer.remote[:ADDRESS_MAX]
+    if peer.remote_len == 0:
+        return "", 0
+    if peer.remote[0] == AF_INET:
+        return socket.inet_ntop(socket.AF_INET, raw[4:8]), load_u16(&peer.remote[2])
+    address = socket.inet_ntop(socket.AF_INET6, raw[8:24])
+    return address.removeprefix("::ffff:") if "." in address else address, load_u16(&peer.remote[2])
+
+
+cdef void _set_remote(Peer* peer, str address, int port) except *:
+    """A sockaddr from (text, port); none if the address is empty."""
+    cdef bytes raw
+    peer.remote_len = 0
+    if not address:
+        return
+    address = address.partition("%")[0]
+    if ":" in address:
+        raw = struct.pack("=HH", AF_INET6, socket.htons(port)) + bytes(4) + socket.inet_pton(socket.AF_INET6, address) + bytes(4)
+    else:
+        raw = struct.pack("=HH", AF_INET, socket.htons(port)) + socket.inet_aton(address) + bytes(8)
+    memcpy(peer.remote, <const uint8_t*>raw, <size_t>len(raw))
+    peer.remote_len = <uint8_t>len(raw)
+
+
+cdef object _local_of(const Peer* peer):
+    """The text of the address that was asked; empty: unknown."""
+    if peer.local_family == AF_INET:
+        return socket.inet_ntop(socket.AF_INET, peer.local[:4])
+    if peer.local_family == AF_INET6:
+        address = socket.inet_ntop(socket.AF_INET6, peer.local[:16])
+        return address.removeprefix("::ffff:") if "." in address else address
+    return ""
+
+
+cdef void _set_local(Peer* peer, str address) except *:
+    cdef bytes raw
+    peer.local_family = 0
+    if not address:
+        return
+    address = address.partition("%")[0]
+    peer.local_family = AF_INET6 if ":" in address else AF_INET
+    raw = socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
+    memcpy(peer.local, <const uint8_t*>raw, <size_t>len(raw))
+
+
+cdef bint _is_ipv6(const Peer* peer) noexcept nogil:
+    """True for a client on IPv6; one on IPv4 that came through an IPv6 socket (::ffff:a.b.c.d) is none."""
+    cdef uint8_t index
+    if peer.remote_len == 0 or peer.remote[0] != AF_INET6:
+        return False
+    for index in range(8, 18):
+        if peer.remote[index]:
+            return True
+    return peer.remote[18] != 0xFF or peer.remote[19] != 0xFF
+
+
+cdef bytes _query_octets(const uint8_t* wire, size_t size, bint has_edns, uint16_t udp_size, bint wants_dnssec):
+    """A query made anew from its header and question: no options, nothing else."""
+    cdef bytes head = wire[:size]
+    opt = b"\0" + struct.pack("!HHIH", OPT, udp_size, 0x8000 if wants_dnssec else 0, 0) if has_edns else b""
+    return head[:4] + struct.pack("!HHHH", 1, 0, 0, int(has_edns)) + head[HEADER_SIZE:] + opt
+
+
+class Slow:
+    """A query for Python. `token` names its asker."""
+
+    __slots__ = ("block", "is_stream", "local", "reason", "remote", "step", "token", "wire")
+
+    def __init__(self, token, reason, block, step, wire, is_stream, remote, local):
+        self.token = token
+        self.reason = reason
+        self.block = block
+        self.step = step
+        self.wire = wire
+        self.is_stream = is_stream
+        self.remote = remote
+        self.local = local
+
+
+cdef class Engine:
+    """Everything one worker answers from."""
+
+    def __cinit__(self, Counters counters not None, *, uint32_t inflight_max=16384):
+        self.counters = counters
+        if counters.count < <size_t>WORKER_UNDECIDED + BLOCK_SLOTS:
+            raise ValueError(f"{counters.count} counters are too few")
+        self.inflight = Inflight(inflight_max)
+        self.tables = []
+        self.caches = []
+        self.stored = <uint8_t*>malloc(<size_t>MESSAGE_MAX + 1)
+        self.answer = <uint8_t*>malloc(<size_t>MESSAGE_MAX + 1)
+        self.ttl_at = <uint16_t*>malloc(TTLS_MAX * sizeof(uint16_t))
+        self.blocks = <Block**>calloc(BLOCKS_MAX, sizeof(Block*))
+        self.slowed_capacity = inflight_max
+        self.slowed = <Slowed*>malloc(inflight_max * sizeof(Slowed))
+        self.completions.limit = self.logs.limit = self.errors.limit = NOTES_MAX
+        if (self.stored == NULL or self.answer == NULL or self.ttl_at == NULL or self.blocks == NULL
+                or self.slowed == NULL or not make_askers(&self.askers, inflight_max)):
+            raise MemoryError
+
+    def __dealloc__(self):
+        cdef uint32_t index
+        cdef uint8_t step
+        for index in range(self.block_count):
+            for step in range(self.blocks[index].step_count):
+                free(self.blocks[index].steps[step].zones.octets)
+                free(self.blocks[index].steps[step].excluded.octets)
+            free(self.blocks[index])
+        for index in range(self.listener_count):
+            free(self.listeners[index].blocks)
+        for index in range(<uint32_t>len(self.caches) if self.caches is not None else 0):
+            free(self.rules[index].zones.octets)
+            free(self.rules[index].disable_success.octets)
+            free(self.rules[index].disable_denial.octets)
+        free(self.blocks)
+        free(self.listeners)
+        free(self.groups)
+        free(self.rules)
+        free(self.table_of)
+        free(self.cache_of)
+        free(self.stored)
+        free(self.answer)
+        free(self.ttl_at)
+        free(self.slowed)
+        free_notes(&self.completions)
+        free_notes(&self.logs)
+        free_notes(&self.errors)
+        free_askers(&self.askers)
+
+    # --- built once ----------------------------------------------------------------------------------------------------------
+
+    cdef uint64_t* _slots_at(self, size_t start, size_t count) except NULL:
+        if start + count > self.counters.count:
+            raise ValueError(f"counters {start} to {start + count} are out of range")
+        return self.counters.slots + start
+
+    def add_table(self):
+        """A name table, empty and not synced; its number."""
+        cdef size_t count = <size_t>len(self.tables)
+        cdef NameTable table = NameTable()
+        cdef Table*** grown = <Table***>realloc(self.table_of, (count + 1) * sizeof(Table**))
+        if grown == NULL:
+            raise MemoryError
+        self.table_of = grown
+        grown[count] = &table.live
+        self.tables.append(table)
+        return count
+
+    def add_cache(self, *, success, denial, size_t max_octets, uint32_t servfail_ttl, uint32_t stale_for, bint stale_verify,
+                  prefetch, bint keep_ttl, zones, disable_success, disable_denial, size_t counters):
+        """A cache; its number. See _answer.pyi for the arguments."""
+        cdef size_t count = <size_t>len(self.caches)
+        cdef CacheRule* rules = <CacheRule*>realloc(self.rules, (count + 1) * sizeof(CacheRule))
+        cdef void** grown
+        cdef Cache cache
+        if rules == NULL:
+            raise MemoryError
+        self.rules = rules
+        grown = <void**>realloc(self.cache_of, (count + 1) * sizeof(void*))
+        if grown == NULL:
+            raise MemoryError
+        self.cache_of = grown
+        memset(&rules[count], 0, sizeof(CacheRule))
+        rules[count].stale_verify = stale_verify
+        rules[count].slots = self._slots_at(counters, CACHE_SLOTS)
+        cache = Cache(
+            success=success, denial=denial, max_octets=max_octets, servfail_ttl=servfail_ttl, stale_for=stale_for,
+            prefetch=prefetch, keep_ttl=keep_ttl,
+        )
+        grown[count] = <void*>cache
+        self.caches.append(cache)
+        rules[count].zones = _zone_list(zones)
+        rules[count].disable_success = _zone_list(disable_success)
+        rules[count].disable_denial = _zone_list(disable_denial)
+        return count
+
+    def add_group(self, upstreams, *, failover, bint in_python, bint stream_in_python=True, **options):
+        """The upstreams of one forward plugin; its number. `options` are Inflight.add_group's."""
+        cdef uint32_t count = self.group_count
+        cdef Group* groups = <Group*>realloc(self.groups, (count + 1) * sizeof(Group))
+        if groups == NULL:
+            raise MemoryError
+        self.groups = groups
+        groups[count].failover = _rcode_bits(failover)
+        groups[count].in_python = in_python
+        groups[count].stream_in_python = stream_in_python
+        number = self.inflight.add_group(upstreams, counters=self.counters, **options)
+        if number != count:
+            raise RuntimeError(f"group {count} became {number} in flight")
+        self.group_count += 1
+        return count
+
+    def add_block(self, bytes zone not None, *, uint16_t udp_max, bint rotate, uint64_t deadline_ms, bint log, bint errors,
+                  size_t counters):
+        """A server block; its number."""
+        cdef Block* block
+        _check_name(zone)
+        if self.block_count == BLOCKS_MAX:
+            raise ValueError(f"more than {BLOCKS_MAX} server blocks")
+        block = <Block*>calloc(1, sizeof(Block))
+        if block == NULL:
+            raise MemoryError
+        self.blocks[self.block_count] = block
+        self.block_count += 1
+        memcpy(block.zone, <const uint8_t*>zone, <size_t>len(zone))
+        block.zone_len = <uint16_t>len(zone)
+        block.udp_max = udp_max if UDP_MIN <= udp_max <= UDP_MAX else UDP_OURS
+        block.rotates = rotate
+        block.logs = log
+        block.notes_errors = errors
+        block.deadline_ns = deadline_ms * 1000000
+        block.slots = self.counters.slots + <size_t>WORKER_UNDECIDED
+        block.slots = self._slots_at(counters, BLOCK_SLOTS)
+        return self.block_count - 1
+
+    cdef Step* _add_step(self, uint32_t block, StepKind kind, uint32_t index) except NULL:
+        cdef Step* step
+        if block >= self.block_count:
+            raise IndexError(f"no block {block}")
+        if self.blocks[block].step_count == STEPS_MAX:
+            raise ValueError(f"more than {STEPS_MAX} steps in one server block")
+        step = &self.blocks[block].steps[self.blocks[block].step_count]
+        memset(step, 0, sizeof(Step))
+        step.kind = kind
+        step.index = index
+        self.blocks[block].step_count += 1
+        return step
+
+    def add_table_step(self, uint32_t block, uint32_t table, *, fallthrough):
+        cdef Step* step
+        self.tables[table]
+        step = self._add_step(block, STEP_TABLE, table)
+        step.zones = _zone_list(fallthrough)
+        return self.blocks[block].step_count - 1
+
+    def add_cache_step(self, uint32_t block, uint32_t cache):
+        self.caches[cache]
+        self._add_step(block, STEP_CACHE, cache)
+        return self.blocks[block].step_count - 1
+
+    def add_forward_step(self, uint32_t block, uint32_t group, *, bytes zone not None, excluded, next_rcodes,
+                         bint next_on_nodata):
+        cdef Step* step
+        if group >= self.group_count:
+            raise IndexError(f"no group {group}")
+        step = self._add_step(block, STEP_FORWARD, group)
+        step.zones = _zone_list([zone])
+        step.excluded = _zone_list(excluded)
+        step.next_rcodes = _rcode_bits(next_rcodes)
+        step.next_on_nodata = next_on_nodata
+        return self.blocks[block].step_count - 1
+
+    def add_python_step(self, uint32_t block, *, uint16_t qtype=0):
+        """A coroutine plugin: every query of `qtype` (0: every query) that gets here leaves as SLOW_STEP."""
+        cdef Step* step = self._add_step(block, STEP_PYTHON, 0)
+        step.qtype = qtype
+        return self.blocks[block].step_count - 1
+
+    def add_listener(self, blocks, *, server_port=0):
+        """The blocks that a socket's queries may belong to; the longest zone wins."""
+        cdef Listener* listeners = <Listener*>realloc(self.listeners, (self.listener_count + 1) * sizeof(Listener))
+        cdef Listener* listener
+        cdef uint32_t index
+        if listeners == NULL:
+            raise MemoryError
+        self.listeners = listeners
+        for index in blocks:
+            if index >= self.block_count:
+                raise IndexError(f"no block {index}")
+        ordered = sorted(blocks, key=self._zone_len_of, reverse=True)
+        listener = &listeners[self.listener_count]
+        memset(listener, 0, sizeof(Listener))
+        listener.blocks = <uint32_t*>calloc(<size_t>len(ordered) + 1, sizeof(uint32_t))
+        if listener.blocks == NULL:
+            raise MemoryError
+        for index in ordered:
+            listener.blocks[listener.block_count] = index
+            listener.block_count += 1
+        self.listener_count += 1
+        return self.listener_count - 1
+
+    def _zone_len_of(self, uint32_t block):
+        return self.blocks[block].zone_len
+
+    # --- tables --------------------------------------------------------------------------------------------------------------
+
+    def begin_snapshot(self, size_t table):
+        """What apply() gets from now on fills a new table beside the live one."""
+        self.tables[table].begin_snapshot()
+
+    def apply(self, size_t table, delta not None):
+        """Apply a delta. Raises TableError."""
+        self.tables[table].apply(delta)
+
+    def end_snapshot(self, size_t table):
+        """Swap the new table in."""
+        self.tables[table].end_snapshot()
+
+    def table_stats(self, size_t table):
+        """{names, nodes, octets, serial, synced} of a table."""
+        return self.tables[table].stats()
+
+    # --- the way of a query --------------------------------------------------------------------------------------------------
+
+    cdef Block* _find_block(self, const Listener* listener, const Query* query) noexcept nogil:
+        """The block with the longest zone that the name is in; for DS the parent's, if there is one (RFC 4035 3.1.4.1)."""
+        cdef Block* block
+        cdef Block* child = NULL
+        cdef uint32_t index
+        for index in range(listener.block_count):
+            block = self.blocks[listener.blocks[index]]
+            if block.zone_len == 1 or is_below(query.name_key, query.qname_len, block.zone, block.zone_len):
+                if query.qtype != DS or block.zone_len != query.qname_len:
+                    return block
+                if child == NULL:
+                    child = block
+        return child
+
+    cdef uint32_t _number_of(self, const Block* block) noexcept nogil:
+        cdef uint32_t index
+        for index in range(self.block_count):
+            if self.blocks[index] == block:
+                return index
+        return 0
+
+    cdef void _observe(self, Block* block, const Query* query, const Peer* peer, const uint8_t* answer,
+                       size_t answer_size, uint64_t elapsed_ns) noexcept nogil:
+        """Count one answer, and note it for the log. elapsed_ns 0: its duration is counted with its batch."""
+        cdef uint16_t flags = load_u16(answer + 2) if answer_size >= HEADER_SIZE else 0
+        cdef uint16_t rcode = flags & RCODE_MASK
+        if peer.transport == INTERNAL:
+            return
+        observe_query(block.slots, peer.transport != UDP, _is_ipv6(peer), query.qtype, query.wants_dnssec,
+                      query.wire_len, rcode, answer_size)
+        if elapsed_ns:
+            observe_durations(block.slots, elapsed_ns, 1)
+        else:
+            block.unobserved += 1
+        if block.logs:
+            self._note_answer(block, query, peer, flags, rcode, answer_size, elapsed_ns)
+
+    cdef void _note_answer(self, Block* block, const Query* query, const Peer* peer, uint16_t flags, uint16_t rcode,
+                           size_t answer_size, uint64_t elapsed_ns) noexcept nogil:
+        cdef Note* note = add_note(&self.logs, NOTE_LOG, query.wire, <size_t>HEADER_SIZE + query.qname_len + 4)
+        if note == NULL:
+            return
+        note.block = self._number_of(block)
+        note.elapsed_ns = elapsed_ns if elapsed_ns else _monotonic_ns() - self.now_ns
+        note.peer = peer[0]
+        note.rcode = rcode
+        note.flags = flags
+        note.udp_size = query.udp_size
+        note.query_size = <uint16_t>(query.wire_len if query.wire_len < 0xFFFF else 0xFFFF)
+        note.has_edns = query.has_edns
+        note.wants_dnssec = query.wants_dnssec
+        note.answer_size = answer_size
+
+    cdef void _note_failure(self, Block* block, const Asker* asker, const Answered* answered) noexcept nogil:
+        cdef Note* note
+        if not block.notes_errors:
+            return
+        note = add_note(&self.errors, NOTE_ERROR, asker.wire, <size_t>HEADER_SIZE + asker.qname_len + 4)
+        if note != NULL:
+            note.block = asker.block
+            note.rcode = SERVFAIL
+            note.failure = answered.failure
+            note.group = answered.group
+            note.upstream = answered.upstream
+            note.peer = asker.peer
+
+    cdef size_t _limit_of(self, const Block* block, const Query* query, const Peer* peer, bint no_limit) noexcept nogil:
+        """How large an answer may be: RFC 6891 section 6.2.3, and our own bound over UDP."""
+        if no_limit or peer.transport != UDP:
+            return MESSAGE_MAX
+        return query.udp_size if query.udp_size < block.udp_max else block.udp_max
+
+    cdef Result _refuse(self, Block* block, const Query* query, const Peer* peer, uint16_t rcode, uint16_t ede,
+                        Writer* out) noexcept nogil:
+        """End a query with an rcode."""
+        write_error(out, query, rcode, block.udp_max, ede)
+        return ANSWERED
+
+    cdef Result _begin(self, const uint8_t* wire, size_t size, const Peer* peer, bint no_limit, Writer* out,
+                       uint64_t* token) noexcept nogil:
+        """Take a message up: read it, find its block, run the block's steps."""
+        cdef Query query
+        cdef QueryStatus status = read_query(wire, size, &query)
+        cdef Block* block
+        cdef Result result
+        if status == QUERY_DROP:
+            return DROPPED
+        if status != QUERY_OK:
+            write_error(out, &query, _rcode_of(status), UDP_OURS, EDE_NONE)
+            self._observe_undecided(&query, peer, out)
+            return ANSWERED
+        block = self._find_block(&self.listeners[peer.listener], &query)
+        if block == NULL:
+            write_error(out, &query, REFUSED, UDP_OURS, EDE_NONE)
+            self._observe_undecided(&query, peer, out)
+            return ANSWERED
+        if query.qclass != IN or query.qtype == AXFR or query.qtype == IXFR or block.step_count == 0:
+            result = self._refuse(block, &query, peer, REFUSED, EDE_NONE, out)
+        else:
+            result = self._run_steps(block, 0, &query, peer, NULL, no_limit, out, token)
+        if result == ANSWERED:
+            self._observe(block, &query, peer, out.data, out.pos, 0)
+        return result
+
+    cdef void _observe_undecided(self, const Query* query, const Peer* peer, const Writer* out) noexcept nogil:
+        """Count an answer outside every server block."""
+        if peer.transport != INTERNAL:
+            observe_query(self.counters.slots + <size_t>WORKER_UNDECIDED, peer.transport != UDP, _is_ipv6(peer),
+                          query.qtype if query.qname_len else 0, query.wants_dnssec, query.wire_len,
+                          load_u16(out.data + 2) & RCODE_MASK, out.pos)
+
+    cdef Result _run_steps(self, Block* block, uint8_t start, const Query* query, const Peer* peer, Asker* asker,
+                           bint no_limit, Writer* out, uint64_t* token) noexcept nogil:
+        """Go down a block's steps from `start` to the one that ends the query."""
+        cdef Result result = DROPPED
+        cdef bint accepts_stale = False
+        cdef uint8_t index
+        cdef Step* step
+        for index in range(start, block.step_count):
+            step = &block.steps[index]
+            if step.kind == STEP_TABLE:
+                if self._run_table(block, step, index, query, peer, asker, no_limit, out, token, &result):
+                    return result
+            elif step.kind == STEP_CACHE:
+                if self._run_cache(block, step, index, query, peer, no_limit, out, &accepts_stale):
+                    return ANSWERED
+            elif step.kind == STEP_FORWARD:
+                if self._run_forward(block, step, index, query, peer, asker, no_limit, accepts_stale, out, token, &result):
+                    return result
+            elif step.qtype == 0 or step.qtype == query.qtype:
+                return self._slow_down(block, index, SLOW_STEP, query, peer, asker, no_limit, out, token)
+        return self._refuse(block, query, peer, SERVFAIL, EDE_NONE, out)
+
+    # --- tables ---
+
+    cdef void _bound_ttls(self, const Block* block, const Query* query, Limits* limits) noexcept nogil:
+        """What the block's cache, standing in front of its tables, makes of TTLs."""
+        cdef CacheRule* rule
+        cdef Cache cache
+        cdef uint8_t index
+        limits.success.low = limits.denial.low = 1
+        limits.success.high = limits.denial.high = 0
+        for index in range(block.step_count):
+            if block.steps[index].kind == STEP_CACHE:
+                rule = &self.rules[block.steps[index].index]
+                if not _covers(&rule.zones, query.name_key, query.qname_len):
+                    return
+                self._take_bounds(block.steps[index].index, SUCCESS, &rule.disable_success, query, &limits.success)
+                self._take_bounds(block.steps[index].index, DENIAL, &rule.disable_denial, query, &limits.denial)
+                return
+
+    cdef void _take_bounds(self, uint32_t cache, uint32_t side, const ZoneList* disabled, const Query* query,
+                           TtlBounds* bounds) noexcept nogil:
+        if disabled.size and _covers(disabled, query.name_key, query.qname_len):
+            return
+        bounds.low = (<Cache>self.cache_of[cache]).options.sides[side].min_ttl
+        bounds.high = (<Cache>self.cache_of[cache]).options.sides[side].max_ttl
+
+    cdef bint _run_table(self, Block* block, const Step* step, uint8_t index, const Query* query, const Peer* peer,
+                         Asker* asker, bint no_limit, Writer* out, uint64_t* token, Result* result) noexcept nogil:
+        """Answer from a name table. False: the next step's turn."""
+        cdef Finding finding
+        cdef Limits limits
+        find_answer(self.table_of[step.index][0], query, &finding)
+        if finding.outcome == PASS:
+            return False
+        if (finding.outcome == NXDOMAIN or finding.outcome == FAILED) and step.zones.size:
+            if _covers(&step.zones, query.name_key, query.qname_len):
+                return False
+        if finding.outcome == FOLLOW:
+            result[0] = self._slow_down(block, index, SLOW_CHASE, query, peer, asker, no_limit, out, token)
+            return True
+        limits.size = self._limit_of(block, query, peer, no_limit)
+        limits.udp_max = block.udp_max
+        limits.rotation = 0
+        if block.rotates:
+            self.rotation += 1
+            limits.rotation = self.rotation
+        self._bound_ttls(block, query, &limits)
+        write_finding(out, query, &finding, &limits)
+        result[0] = ANSWERED
+        return True
+
+    # --- cache ---
+
+    cdef bint _run_cache(self, Block* block, const Step* step, uint8_t index, const Query* query, const Peer* peer,
+                         bint no_limit, Writer* out, bint* accepts_stale) noexcept nogil:
+        """Answer from the cache. False: a miss, or a stale answer that is kept for when the upstreams fail."""
+        cdef CacheRule* rule = &self.rules[step.index]
+        cdef Key key = _key_of(query)
+        cdef Found found
+        cdef Lookup lookup
+        if not _covers(&rule.zones, query.name_key, query.qname_len):
+            return False
+        rule.slots[<size_t>CACHE_REQUESTS] += 1
+        lookup = (<Cache>self.cache_of[step.index]).find_reply(&key, <uint32_t>(self.now_ns // 1000000000u), &found)
+        if lookup == CACHE_MISS or (lookup == CACHE_STALE and rule.stale_verify):
+            rule.slots[<size_t>CACHE_MISSES] += 1
+            accepts_stale[0] = lookup == CACHE_STALE
+            return False
+        rule.slots[<size_t>CACHE_HITS + found.side] += 1
+        self._write_found(block, &found, query, peer, no_limit, lookup == CACHE_STALE, out)
+        if lookup == CACHE_STALE:
+            rule.slots[<size_t>CACHE_SERVED_STALE] += 1
+        if lookup == CACHE_PREFETCH or lookup == CACHE_STALE:
+            rule.slots[<size_t>CACHE_PREFETCHES] += lookup == CACHE_PREFETCH
+            self._refresh(block, index, query, peer)
+        return True
+
+    cdef void _write_found(self, Block* block, const Found* found, const Query* query, const Peer* peer, bint no_limit,
+                           bint is_stale, Writer* out) noexcept nogil:
+        if block.rotates:
+            self.rotation += 1
+        write_stored(out, found.stored, found.reply, found.ttl_at, query, found.age, found.ttl, found.is_first_ttl, True,
+                     self.rotation if block.rotates else 0, self._limit_of(block, query, peer, no_limit), block.udp_max,
+                     EDE_STALE if is_stale else EDE_NONE)
+
+    cdef void _refresh(self, Block* block, uint8_t after, const Query* query, const Peer* peer) noexcept nogil:
+        """Ask upstream for the cache's sake alone."""
+        cdef Key key = _key_of(query)
+        cdef Peer nobody
+        cdef uint64_t token
+        cdef uint8_t index
+        cdef Step* step
+        for index in range(after + 1, block.step_count):
+            step = &block.steps[index]
+            if step.kind == STEP_FORWARD and self._is_forwarded(step, query):
+                if self.groups[step.index].in_python:
+                    nobody = peer[0]
+                    nobody.transport = INTERNAL
+                    self._slow_down(block, index, SLOW_STREAM_FORWARD, query, &nobody, NULL, True, NULL, &token)
+                else:
+                    self.inflight.ask_upstream(step.index, &key, query.flags, NOBODY, self.now_ns,
+                                               self.now_ns + block.deadline_ns)
+                return
+
+    # --- forward ---
+
+    cdef bint _is_forwarded(self, const Step* step, const Query* query) noexcept nogil:
+        return (_covers(&step.zones, query.name_key, query.qname_len)
+                and not _covers(&step.excluded, query.name_key, query.qname_len))
+
+    cdef bint _run_forward(self, Block* block, const Step* step, uint8_t index, const Query* query, const Peer* peer,
+                           Asker* asker, bint no_limit, bint accepts_stale, Writer* out, uint64_t* token,
+                           Result* result) noexcept nogil:
+        """Ask upstream. False: the step does not forward this name."""
+        cdef Key key = _key_of(query)
+        cdef Group* group = &self.groups[step.index]
+        cdef Asked asked
+        if not self._is_forwarded(step, query):
+            return False
+        if group.in_python or (peer.transport == STREAM and group.stream_in_python):
+            result[0] = self._slow_down(block, index, SLOW_STREAM_FORWARD, query, peer, asker, no_limit, out, token)
+            return True
+        result[0] = PENDING
+        asker = self._park(block, index, query, peer, asker, no_limit, token)
+        if asker == NULL:
+            result[0] = self._refuse(block, query, peer, REFUSED, EDE_NONE, out)
+            return True
+        asker.accepts_stale = accepts_stale
+        asked = self.inflight.ask_upstream(step.index, &key, query.flags, token[0], self.now_ns,
+                                           asker.started_ns + block.deadline_ns)
+        if asked == ASK_FULL or asked == ASK_DEAD:
+            result[0] = self._refuse(block, query, peer, REFUSED if asked == ASK_FULL else SERVFAIL,
+                                     EDE_NONE if asked == ASK_FULL else EDE_NO_REACHABLE, out)
+            release_asker(&self.askers, asker)
+        return True
+
+    cdef Asker* _park(self, Block* block, uint8_t step, const Query* query, const Peer* peer, Asker* asker, bint no_limit,
+                      uint64_t* token) noexcept nogil:
+        """Keep a query for later; NULL: no place is free."""
+        if asker == NULL:
+            asker = take_asker(&self.askers)
+            if asker == NULL:
+                return NULL
+            asker.peer = peer[0]
+            asker.block = self._number_of(block)
+            asker.no_limit = no_limit
+            asker.started_ns = self.now_ns
+            keep_query(asker, query)
+        asker.step = step
+        token[0] = token_of(&self.askers, asker)
+        return asker
+
+    cdef Result _slow_down(self, Block* block, uint8_t step, Reason reason, const Query* query, const Peer* peer,
+                           Asker* asker, bint no_limit, Writer* out, uint64_t* token) noexcept nogil:
+        """Hand a query to Python."""
+        cdef Slowed* slowed
+        if self.slowed_count < self.slowed_capacity:
+            asker = self._park(block, step, query, peer, asker, no_limit, token)
+        elif asker != NULL:
+            release_asker(&self.askers, asker)
+            asker = NULL
+        if asker == NULL:
+            return self._refuse(block, query, peer, REFUSED, EDE_NONE, out) if out != NULL else DROPPED
+        slowed = &self.slowed[(self.slowed_first + self.slowed_count) % self.slowed_capacity]
+        self.slowed_count += 1
+        slowed.token = token[0]
+        slowed.reason = reason
+        slowed.step = step
+        self.counters.slots[<size_t>WORKER_SLOW_QUERIES] += 1
+        return PENDING
+
+    # --- answers that come later ---
+
+    cdef void _send(self, Asker* asker, const uint8_t* wire, size_t size) noexcept nogil:
+        """Give an asker its answer (size 0: none is owed), and its place to another."""
+        cdef Listener* listener = &self.listeners[asker.peer.listener]
+        cdef Note* note
+        if asker.peer.transport == UDP:
+            if size and listener.send != NULL:
+                listener.send(listener.context, &asker.peer, wire, size)
+        else:
+            note = add_note(&self.completions, NOTE_COMPLETED, wire, size)
+            if note != NULL:
+                note.token = token_of(&self.askers, asker)
+        release_asker(&self.askers, asker)
+
+    cdef void _finish(self, Asker* asker, const Query* query, const Writer* out) noexcept nogil:
+        """Count and send a late answer."""
+        cdef uint64_t elapsed = self.now_ns - asker.started_ns
+        cdef Query counted = query[0]
+        counted.wire_len = asker.query_size
+        self._observe(self.blocks[asker.block], &counted, &asker.peer, out.data, out.pos, elapsed if elapsed else 1)
+        self._send(asker, out.data, out.pos)
+
+    cdef void _fail(self, Asker* asker, uint16_t rcode, uint16_t ede) noexcept nogil:
+        cdef Query query
+        cdef Writer out = writer_over(self.answer, MESSAGE_MAX)
+        restore_query(asker, &query)
+        self._refuse(self.blocks[asker.block], &query, &asker.peer, rcode, ede, &out)
+        self._finish(asker, &query, &out)
+
+    cdef bint _serve_stale(self, Asker* asker) noexcept nogil:
+        """Answer with what the cache had, since the upstreams failed (RFC 8767). False: it has nothing any more."""
+        cdef Block* block = self.blocks[asker.block]
+        cdef Writer out = writer_over(self.answer, MESSAGE_MAX)
+        cdef Query query
+        cdef Key key
+        cdef Found found
+        cdef Lookup lookup
+        cdef uint8_t index
+        restore_query(asker, &query)
+        key = _key_of(&query)
+        for index in range(block.step_count):
+            if block.steps[index].kind == STEP_CACHE:
+                lookup = (<Cache>self.cache_of[block.steps[index].index]).find_reply(
+                    &key, <uint32_t>(self.now_ns // 1000000000u), &found)
+                if lookup == CACHE_MISS:
+                    return False
+                self.rules[block.steps[index].index].slots[<size_t>CACHE_SERVED_STALE] += 1
+                self._write_found(block, &found, &query, &asker.peer, asker.no_limit, lookup == CACHE_STALE, &out)
+                self._finish(asker, &query, &out)
+                return True
+        return False
+
+    cdef void _resume(self, Asker* asker, uint8_t step) noexcept nogil:
+        """Run the block's steps from `step` on for a parked query."""
+        cdef Block* block = self.blocks[asker.block]
+        cdef Writer out = writer_over(self.answer, MESSAGE_MAX)
+        cdef Query query
+        cdef uint64_t token
+        restore_query(asker, &query)
+        if self._run_steps(block, step, &query, &asker.peer, asker, asker.no_limit, &out, &token) == ANSWERED:
+            if asker.is_used:
+                self._finish(asker, &query, &out)
+
+    cdef CacheRule* _rule_for(self, const Block* block, const uint8_t* name_key, uint16_t name_len, const Reply* reply,
+                              uint32_t* cache) noexcept nogil:
+        """The cache that keeps this reply; NULL: none does."""
+        cdef CacheRule* rule
+        cdef uint8_t index
+        for index in range(block.step_count):
+            if block.steps[index].kind == STEP_CACHE:
+                rule = &self.rules[block.steps[index].index]
+                cache[0] = block.steps[index].index
+                if not _covers(&rule.zones, name_key, name_len):
+                    return NULL
+                if reply.kind == REPLY_NXDOMAIN or reply.kind == REPLY_NODATA:
+                    return NULL if _covers(&rule.disable_denial, name_key, name_len) else rule
+                if reply.kind == REPLY_SUCCESS:
+                    return NULL if _covers(&rule.disable_success, name_key, name_len) else rule
+                return rule
+        return NULL
+
+    cdef void _give(self, Asker* asker, const Reply* reply) noexcept nogil:
+        """Answer one asker with the reply in self.stored; or go on behind the forward step, if `next` says so."""
+        cdef Block* block = self.blocks[asker.block]
+        cdef Step* step = &block.steps[asker.step]
+        cdef Writer out = writer_over(self.answer, MESSAGE_MAX)
+        cdef Query query
+        cdef CacheRule* rule
+        cdef uint32_t cache = 0
+        cdef uint32_t ttl = 0
+        cdef bint bounded
+        if step.kind == STEP_FORWARD and (_has_rcode(step.next_rcodes, reply.rcode)
+                                          or (step.next_on_nodata and reply.kind == REPLY_NODATA)):
+            self._resume(asker, asker.step + 1)
+            return
+        restore_query(asker, &query)
+        rule = self._rule_for(block, query.name_key, query.qname_len, reply, &cache)
+        bounded = rule != NULL and not reply.truncated
+        if bounded:
+            ttl = (<Cache>self.cache_of[cache]).clamp_ttl(reply)
+        if block.rotates:
+            self.rotation += 1
+        write_stored(&out, self.stored, reply, self.ttl_at, &query, 0, ttl, bounded, False,
+                     self.rotation if block.rotates else 0, self._limit_of(block, &query, &asker.peer, asker.no_limit),
+                     block.udp_max, EDE_NONE)
+        self._finish(asker, &query, &out)
+
+    cdef void _store(self, const Block* block, const Key* key, const Reply* reply) noexcept nogil:
+        """Put the reply in self.stored into the block's cache."""
+        cdef uint32_t cache = 0
+        if self._rule_for(block, key.name_key, key.name_len, reply, &cache) != NULL:
+            (<Cache>self.cache_of[cache]).store_reply(key, self.stored, reply, self.ttl_at,
+                                                      <uint32_t>(self.now_ns // 1000000000u))
+
+    cdef void _truncate(self, Asker* asker) noexcept nogil:
+        """Tell an asker to come over TCP: the reply is larger than what we keep."""
+        cdef Writer out = writer_over(self.answer, MESSAGE_MAX)
+        cdef Query query
+        restore_query(asker, &query)
+        write_error(&out, &query, 0, self.blocks[asker.block].udp_max, EDE_NONE)
+        store_u16(out.data + 2, load_u16(out.data + 2) | TC | RA)
+        self._finish(asker, &query, &out)
+
+    cdef void _on_reply(self, Answered* answered) noexcept nogil:
+        """A reply came: check it, keep it, give it to all who wait."""
+        cdef Reply reply
+        cdef ReplyStatus status = read_reply(
+            answered.wire, answered.wire_len, answered.key.name_key, answered.key.name_len, answered.key.qtype,
+            answered.key.qclass, self.stored, MESSAGE_MAX, self.ttl_at, TTLS_MAX, &reply)
+        cdef uint64_t waiter
+        cdef Asker* asker
+        cdef const Block* last = NULL
+        if status != REPLY_OK and status != REPLY_TOO_LARGE:
+            answered.failure = FAILED_MALFORMED
+            if not self.inflight.retry_question(answered.slot, False, self.now_ns):
+                self._on_failure(answered)
+            return
+        if status == REPLY_OK and self._asks_again(answered, &reply):
+            return
+        while self.inflight.next_waiter(answered.slot, &waiter):
+            asker = asker_of(&self.askers, waiter)
+            if asker == NULL:
+                if waiter == NOBODY and status == REPLY_OK:
+                    self._store_for_group(answered, &reply)
+            elif status == REPLY_TOO_LARGE:
+                self._truncate(asker)
+            else:
+                if self.blocks[asker.block] != last:
+                    last = self.blocks[asker.block]
+                    self._store(last, &answered.key, &reply)
+                self._give(asker, &reply)
+        self.inflight.release_question(answered.slot)
+
+    cdef void _store_for_group(self, const Answered* answered, const Reply* reply) noexcept nogil:
+        """Keep a reply that was asked for the cache's sake: in the block that forwards to this group."""
+        cdef uint32_t index
+        cdef uint8_t step
+        if reply.kind != REPLY_SUCCESS and reply.kind != REPLY_NODATA and reply.kind != REPLY_NXDOMAIN:
+            return                              # a failed refresh must not replace what is there (RFC 8767 section 5)
+        for index in range(self.block_count):
+            for step in range(self.blocks[index].step_count):
+                if self.blocks[index].steps[step].kind == STEP_FORWARD:
+                    if self.blocks[index].steps[step].index == answered.group:
+                        self._store(self.blocks[index], &answered.key, reply)
+                        return
+
+    cdef bint _asks_again(self, const Answered* answered, const Reply* reply) noexcept nogil:
+        """True if the question went to another upstream, or again without OPT (RFC 6891 section 7)."""
+        if reply.rcode == FORMERR and self.inflight.retry_question(answered.slot, True, self.now_ns):
+            return True
+        return (_has_rcode(self.groups[answered.group].failover, reply.rcode)
+                and self.inflight.retry_question(answered.slot, False, self.now_ns))
+
+    cdef void _on_failure(self, Answered* answered) noexcept nogil:
+        """No upstream answered: the stale answer, or SERVFAIL."""
+        cdef uint64_t waiter
+        cdef Asker* asker
+        while self.inflight.next_waiter(answered.slot, &waiter):
+            asker = asker_of(&self.askers, waiter)
+            if asker == NULL:
+                continue
+            if asker.accepts_stale and self._serve_stale(asker):
+                continue
+            self._note_failure(self.blocks[asker.block], asker, answered)
+            self._fail(asker, SERVFAIL, _ede_of(answered.failure))
+        self.inflight.release_question(answered.slot)
+
+    cdef void _take_events(self) noexcept nogil:
+        """Handle all that the in-flight table has to tell."""
+        cdef Answered answered
+        cdef Event event = self.inflight.next_event(self.now_ns, &answered)
+        while event != EVENT_NONE:
+            if event == EVENT_REPLY:
+                self._on_reply(&answered)
+            else:
+                self._on_failure(&answered)
+            event = self.inflight.next_event(self.now_ns, &answered)
+
+    # --- for _udp ------------------------------------------------------------------------------------------------------------
+
+    cdef void set_sender(self, uint32_t listener, SendAnswer send, void* context) noexcept nogil:
+        """How late answers leave for a listener's clients on UDP; NULL: no more."""
+        if listener < self.listener_count:
+            self.listeners[listener].send = send
+            self.listeners[listener].context = context
+
+    cdef void begin_batch(self) noexcept nogil:
+        """Read the clock, once for all queries of a batch."""
+        self.now_ns = _monotonic_ns()
+
+    cdef size_t answer_datagram(self, const uint8_t* wire, size_t size, const Peer* peer, uint8_t* out,
+                                size_t out_size) noexcept nogil:
+        """The size of the answer in `out`; 0: none, or later."""
+        cdef Writer writer = writer_over(out, out_size)
+        cdef uint64_t token
+        if self._begin(wire, size, peer, False, &writer, &token) != ANSWERED or writer.failed:
+            return 0
+        return writer.pos
+
+    cdef void end_batch(self) noexcept nogil:
+        """Send what the batch asked upstream; count how long its answers took."""
+        cdef uint64_t elapsed = _monotonic_ns() - self.now_ns
+        cdef uint32_t index
+        self.inflight.flush_questions(self.now_ns)
+        for index in range(self.block_count):
+            if self.blocks[index].unobserved:
+                observe_durations(self.blocks[index].slots, elapsed, self.blocks[index].unobserved)
+                self.blocks[index].unobserved = 0
+
+    cdef bint has_notes(self) noexcept nogil:
+        """True if Python has something to collect."""
+        return self.slowed_count > 0 or self.completions.count > 0 or self.logs.count > 0 or self.errors.count > 0
+
+    # --- asking from Python --------------------------------------------------------------------------------------------------
+
+    def ask(self, wire not None, uint32_t listener, *, remote=("", 0), local=("", 0), bint is_stream=True, bint no_limit=False):
+        """The answer to a query, empty if none is owed; or the token that completed() will bring it under."""
+        cdef const uint8_t[::1] octets = wire
+        cdef Writer out = writer_over(self.answer, MESSAGE_MAX)
+        cdef Peer peer
+        cdef uint64_t token = 0
+        cdef Result result
+        if listener >= self.listener_count:
+            raise IndexError(f"no listener {listener}")
+        memset(&peer, 0, sizeof(peer))
+        peer.transport = STREAM if is_stream else INTERNAL
+        peer.listener = <uint16_t>listener
+        _set_remote(&peer, remote[0], remote[1])
+        _set_local(&peer, local[0])
+        if octets.shape[0] == 0:
+            return b""
+        self.begin_batch()
+        result = self._begin(&octets[0], <size_t>octets.shape[0], &peer, no_limit, &out, &token)
+        self.end_batch()
+        if result == PENDING:
+            return token
+        return out.data[:out.pos] if result == ANSWERED and not out.failed else b""
+
+    cdef Asker* _asker(self, uint64_t token) except NULL:
+        cdef Asker* asker = asker_of(&self.askers, token)
+        if asker == NULL:
+            raise KeyError(f"nobody waits under token {token}")
+        return asker
+
+    def resume(self, uint64_t token, uint8_t step):
+        """Go on at `step` of the block. The answer leaves by itself: over UDP, or through completed()."""
+        cdef Asker* asker = self._asker(token)
+        self.begin_batch()
+        self._resume(asker, step)
+        self.end_batch()
+
+    def reply(self, uint64_t token, bytes wire not None):
+        """Answer with a message that Python made from the query, without OPT. Empty: drop the query."""
+        cdef Asker* asker = self._asker(token)
+        cdef Block* block = self.blocks[asker.block]
+        cdef Writer out = writer_over(self.answer, MESSAGE_MAX)
+        cdef Query query
+        cdef size_t limit
+        cdef size_t size = <size_t>len(wire)
+        cdef size_t opt_size
+        cdef uint16_t flags
+        self.begin_batch()
+        if size == 0:
+            self._send(asker, NULL, 0)
+            return
+        restore_query(asker, &query)
+        if size < query.wire_len:
+            raise ValueError(f"an answer of {size} octets has no room for its question")
+        flags = load_u16(<const uint8_t*>wire + 2) & <uint16_t>~(RD | CD)
+        opt_size = 11 if query.has_edns else 0
+        limit = self._limit_of(block, &query, &asker.peer, asker.no_limit)
+        if size + opt_size > limit:
+            write_header(&out, &query, flags | TC, 0, 0, query.has_edns)
+            write_question(&out, &query)
+        else:
+            write_header(&out, &query, flags, load_u16(<const uint8_t*>wire + 6), load_u16(<const uint8_t*>wire + 8),
+                         load_u16(<const uint8_t*>wire + 10) + query.has_edns)
+            write_question(&out, &query)
+            write_octets(&out, <const uint8_t*>wire + query.wire_len, size - query.wire_len)
+        write_opt(&out, &query, block.udp_max, 0, EDE_NONE)
+        self._finish(asker, &query, &out)
+
+    def reply_rcode(self, uint64_t token, uint16_t rcode, uint16_t ede=EDE_NONE):
+        """Answer without records."""
+        cdef Asker* asker = self._asker(token)
+        self.begin_batch()
+        if asker.accepts_stale and rcode == SERVFAIL and self._serve_stale(asker):
+            return
+        self._fail(asker, rcode, ede)
+
+    def reply_upstream(self, uint64_t token, bytes wire not None):
+        """Check an upstream's reply as a UDP one is, keep it in the cache, answer with it. False: it is broken, or answers
+        another question; the asker still waits."""
+        cdef Asker* asker = self._asker(token)
+        cdef Query query
+        cdef Reply reply
+        cdef Key key
+        cdef ReplyStatus status
+        restore_query(asker, &query)
+        self.begin_batch()
+        status = read_reply(<const uint8_t*>wire, <size_t>len(wire), query.name_key, query.qname_len, query.qtype,
+                            query.qclass, self.stored, MESSAGE_MAX, self.ttl_at, TTLS_MAX, &reply)
+        if status == REPLY_TOO_LARGE:
+            self._truncate(asker)
+            return True
+        if status != REPLY_OK:
+            return False
+        key = _key_of(&query)
+        self._store(self.blocks[asker.block], &key, &reply)
+        self._give(asker, &reply)
+        self.end_batch()
+        return True
+
+    def chain(self, uint64_t token):
+        """For SLOW_CHASE: the answer so far (the CNAMEs, no OPT) and the canonical name that they lead to."""
+        cdef Asker* asker = self._asker(token)
+        cdef Block* block = self.blocks[asker.block]
+        cdef Writer out = writer_over(self.answer, MESSAGE_MAX)
+        cdef Query query
+        cdef Finding finding
+        cdef Limits limits
+        restore_query(asker, &query)
+        if block.steps[asker.step].kind == STEP_TABLE:
+            find_answer(self.table_of[block.steps[asker.step].index][0], &query, &finding)
+            if finding.outcome == FOLLOW:
+                query.has_edns = False
+                limits.size = MESSAGE_MAX
+                limits.udp_max = block.udp_max
+                limits.rotation = 0
+                self._bound_ttls(block, &query, &limits)
+                write_finding(&out, &query, &finding, &limits)
+                return out.data[:out.pos], finding.target[:finding.target_len]
+        return None
+
+    def slow_queries(self):
+        """What left the compiled path since the last call."""
+        cdef Slowed* slowed
+        cdef Asker* asker
+        result = []
+        while self.slowed_count:
+            slowed = &self.slowed[self.slowed_first]
+            self.slowed_first = (self.slowed_first + 1) % self.slowed_capacity
+            self.slowed_count -= 1
+            asker = asker_of(&self.askers, slowed.token)
+            if asker != NULL:
+                result.append(Slow(
+                    slowed.token, slowed.reason, asker.block, slowed.step,
+                    _query_octets(asker.wire, <size_t>HEADER_SIZE + asker.qname_len + 4, asker.has_edns, asker.udp_size,
+                                  asker.wants_dnssec),
+                    asker.peer.transport == STREAM, _remote_of(&asker.peer), _local_of(&asker.peer),
+                ))
+        return result
+
+    def completed(self):
+        """[(token, answer)] of what ask() gave tokens for; an empty answer: none is owed."""
+        cdef Note* note = take_note(&self.completions)
+        result = []
+        while note != NULL:
+            result.append((note.token, note_octets(note)[:note.size]))
+            free(note)
+            note = take_note(&self.completions)
+        return result
+
+    def log_records(self):
+        """[(block, seconds, remote, local, is_stream, query, rcode, flags, answer size, query size)] since the last call."""
+        cdef Note* note = take_note(&self.logs)
+        result = []
+        while note != NULL:
+            result.append((
+                note.block, note.elapsed_ns / 1e9, _remote_of(&note.peer), _local_of(&note.peer),
+                note.peer.transport != UDP,
+                _query_octets(note_octets(note), note.size, note.has_edns, note.udp_size, note.wants_dnssec),
+                note.rcode, note.flags, note.answer_size, note.query_size,
+            ))
+            free(note)
+            note = take_note(&self.logs)
+        return result
+
+    def error_records(self):
+        """[(block, rcode, query, failure, group, upstream, remote)] since the last call."""
+        cdef Note* note = take_note(&self.errors)
+        result = []
+        while note != NULL:
+            result.append((
+                note.block, note.rcode, note_octets(note)[:note.size], note.failure, note.group, note.upstream,
+                _remote_of(&note.peer),
+            ))
+            free(note)
+            note = take_note(&self.errors)
+        return result
+
+    def dropped_notes(self):
+        """How many log and error records nobody took in time."""
+        return self.logs.dropped + self.errors.dropped
+
+    def waiting(self):
+        """How many queries are parked: on their way upstream, or in Python."""
+        return self.askers.in_use
+
+    # --- upstreams -----------------------------------------------------------------------------------------------------------
+
+    @property
+    def upstream_fd(self):
+        """Readable when a reply waits: call on_upstream_readable()."""
+        return self.inflight.epoll_fd
+
+    def on_upstream_readable(self):
+        """Take replies in. True: Python has something to collect."""
+        cdef size_t count = RECEIVE_BATCH
+        cdef uint32_t turn = 0
+        with nogil:
+            while count >= <size_t>RECEIVE_BATCH and turn < EVENTS_PER_TURN:
+                turn += 1
+                self.begin_batch()
+                count = self.inflight.receive_replies(self.now_ns)
+                self._take_events()
+                self.end_batch()
+        return self.has_notes()
+
+    def on_tick(self):
+        """Deadlines, gauges, memory given back: milliseconds until it wants to be called again."""
+        cdef uint64_t deadline
+        cdef NameTable table
+        cdef bint reclaiming = False
+        with nogil:
+            self.begin_batch()
+            self._take_events()
+            self.end_batch()
+        for table in self.tables:
+            reclaiming = table.reclaim(RECLAIM_STEP) or reclaiming
+        self._set_gauges()
+        deadline = self.inflight.next_deadline()
+        if reclaiming:
+            return 1
+        if deadline == UINT64_MAX or deadline > self.now_ns + TICK_MS * <uint64_t>1000000:
+            return TICK_MS
+        return (deadline - self.now_ns) // 1000000 + 1 if deadline > self.now_ns else 1
+
+    cdef void _set_gauges(self):
+        cdef Cache cache
+        cdef size_t index
+        cdef uint64_t* slots
+        for index in range(<size_t>len(self.caches)):
+            cache = <Cache>self.cache_of[index]
+            slots = self.rules[index].slots
+            for side in range(2):
+                slots[<size_t>CACHE_ENTRIES + <size_t>side] = cache.stats.entries[<size_t>side]
+                slots[<size_t>CACHE_EVICTIONS + <size_t>side] = cache.stats.evictions[<size_t>side]
+            slots[<size_t>CACHE_OCTETS] = cache.stats.octets
+
+    def failing_upstreams(self):
+        """[(group, upstream)] that failed since the last call: to be health-checked."""
+        return self.inflight.failing_upstreams()
+
+    def set_upstream_down(self, uint32_t group, uint32_t upstream, bint down):
+        """Leave an upstream out, or take it in again."""
+        self.inflight.set_upstream_down(group, upstream, down)
+
+
+cdef void _check_name(bytes name) except *:
+    if not 0 < len(name) <= NAME_MAX or name[-1]:
+        raise ValueError(f"not a canonical name on the wire: {name!r}")

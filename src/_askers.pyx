@@ -1,0 +1,140 @@
+"""Who waits for an answer: clients whose query is on its way upstream or in Python, and notes of C for Python to collect.
+
+The pool is one array of fixed size, touched only as far as it was ever needed: a flood of questions costs no more memory than that.
+"""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcpy, memset
+
+from fastdns._packet cimport HEADER_SIZE, Query, lower_name
+
+
+cdef Note* add_note(NoteQueue* queue, NoteKind kind, const uint8_t* octets, size_t size) noexcept nogil:
+    """Append a note with a copy of `octets`; NULL, and counted: the queue is full, or memory is short."""
+    cdef Note* note = NULL
+    if queue.count < queue.limit:
+        note = <Note*>malloc(sizeof(Note) + size)
+    if note == NULL:
+        queue.dropped += 1
+        return NULL
+    memset(note, 0, sizeof(Note))
+    note.kind = kind
+    note.size = size
+    memcpy(note_octets(note), octets, size)
+    if queue.last == NULL:
+        queue.first = note
+    else:
+        queue.last.next = note
+    queue.last = note
+    queue.count += 1
+    return note
+
+
+cdef Note* take_note(NoteQueue* queue) noexcept nogil:
+    """The oldest note, for the caller to free; NULL: none."""
+    cdef Note* note = queue.first
+    if note != NULL:
+        queue.first = note.next
+        queue.count -= 1
+        if queue.first == NULL:
+            queue.last = NULL
+    return note
+
+
+cdef void free_notes(NoteQueue* queue) noexcept nogil:
+    cdef Note* note = take_note(queue)
+    while note != NULL:
+        free(note)
+        note = take_note(queue)
+
+
+cdef bint make_askers(AskerPool* pool, uint32_t capacity) noexcept nogil:
+    """False: out of memory. calloc's pages stay the kernel's zero page until they are used."""
+    memset(pool, 0, sizeof(AskerPool))
+    pool.askers = <Asker*>calloc(capacity, sizeof(Asker))
+    pool.capacity = capacity if pool.askers != NULL else 0
+    return pool.askers != NULL
+
+
+cdef void free_askers(AskerPool* pool) noexcept nogil:
+    free(pool.askers)
+    memset(pool, 0, sizeof(AskerPool))
+
+
+cdef Asker* take_asker(AskerPool* pool) noexcept nogil:
+    """A free place; NULL: all are in use."""
+    cdef Asker* asker
+    cdef uint32_t generation
+    if pool.first_free:
+        asker = &pool.askers[pool.first_free - 1]
+        pool.first_free = asker.next_free
+    elif pool.untouched < pool.capacity:
+        asker = &pool.askers[pool.untouched]
+        pool.untouched += 1
+    else:
+        return NULL
+    generation = asker.generation + 1
+    memset(asker, 0, sizeof(Asker))
+    asker.generation = generation if generation else 1
+    asker.is_used = True
+    pool.in_use += 1
+    return asker
+
+
+cdef void release_asker(AskerPool* pool, Asker* asker) noexcept nogil:
+    asker.is_used = False
+    asker.next_free = pool.first_free
+    pool.first_free = <uint32_t>(asker - pool.askers) + 1
+    pool.in_use -= 1
+
+
+cdef uint64_t token_of(const AskerPool* pool, const Asker* asker) noexcept nogil:
+    """A number that names the asker until it is released; never 0."""
+    return (<uint64_t>asker.generation << 32) | <uint64_t>(asker - pool.askers)
+
+
+cdef Asker* asker_of(AskerPool* pool, uint64_t token) noexcept nogil:
+    """The asker that a token names; NULL: it was released."""
+    cdef uint32_t index = <uint32_t>(token & 0xFFFFFFFFu)
+    cdef Asker* asker
+    if index >= pool.untouched:
+        return NULL
+    asker = &pool.askers[index]
+    return asker if asker.is_used and asker.generation == <uint32_t>(token >> 32) else NULL
+
+
+cdef void keep_query(Asker* asker, const Query* query) noexcept nogil:
+    """Copy what answering a query takes; the caller has read it as QUERY_OK."""
+    asker.id = query.id
+    asker.flags = query.flags
+    asker.qtype = query.qtype
+    asker.qclass = query.qclass
+    asker.qname_len = query.qname_len
+    asker.udp_size = query.udp_size
+    asker.query_size = <uint16_t>(query.wire_len if query.wire_len < 0xFFFF else 0xFFFF)
+    asker.has_edns = query.has_edns
+    asker.wants_dnssec = query.wants_dnssec
+    memcpy(asker.wire, query.wire, <size_t>HEADER_SIZE + query.qname_len + 4)
+
+
+cdef void restore_query(const Asker* asker, Query* query) noexcept nogil:
+    """The query as it was kept; `query.wire` is the asker's own copy, header and question."""
+    cdef uint16_t at = 0
+    query.wire = &asker.wire[0]
+    query.wire_len = <size_t>HEADER_SIZE + asker.qname_len + 4
+    query.id = asker.id
+    query.flags = asker.flags
+    query.qtype = asker.qtype
+    query.qclass = asker.qclass
+    query.qname_len = asker.qname_len
+    query.udp_size = asker.udp_size
+    query.has_edns = asker.has_edns
+    query.wants_dnssec = asker.wants_dnssec
+    query.label_count = 0
+    memcpy(query.name_key, &asker.wire[<size_t>HEADER_SIZE], asker.qname_len)
+    lower_name(query.name_key, asker.qname_len)
+    while query.name_key[at]:
+        query.label_at[query.label_count] = <uint8_t>at
+        query.label_count += 1
+        at += query.name_key[at] + 1

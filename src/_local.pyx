@@ -1,0 +1,665 @@
+"""Answers from a name table: the outcome decided, its record sets collected, the message written.
+
+The three steps are apart: find_answer looks names up and touches no message; write_finding alone knows sections, compression
+and truncation. Neither allocates.
+"""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.string cimport memcpy
+
+from fastdns._packet cimport (
+    AAAA,
+    CNAME,
+    EDE_NONE,
+    HEADER_SIZE,
+    IN,
+    NAME_MAX,
+    NS,
+    OWNER_IS_QNAME,
+    SOA,
+    SRV,
+    TC,
+    TXT,
+    A,
+    Query,
+    is_below,
+    lower_name,
+    write_header,
+    write_opt,
+    write_question,
+)
+from fastdns._packet cimport NXDOMAIN as RCODE_NXDOMAIN
+from fastdns._packet cimport SERVFAIL as RCODE_SERVFAIL
+from fastdns._service cimport POD, Addresses, Zonal, count_addresses, write_addresses, write_glue, write_services
+from fastdns._trie cimport (
+    ENT_NODATA,
+    FIXED,
+    MISS_SERVFAIL,
+    NO_SOA,
+    ONLY_THESE,
+    POD_ADDRESSES,
+    PRIMARY_ZONED,
+    SERVICE,
+    SOA_APEX_ONLY,
+    TXT_NXDOMAIN,
+    WHOLE,
+    WILDCARD_ONE_LABEL,
+    Match,
+    NameData,
+    Node,
+    RecordSet,
+    Table,
+    Zone,
+    find_child,
+    find_name,
+    octets_of,
+    sets_of,
+)
+from fastdns._wire cimport (
+    Reader,
+    Writer,
+    load_u16,
+    load_u32,
+    patch_u16,
+    read_octets,
+    read_u16,
+    reader_over,
+    rewind_to,
+    reserve_octets,
+    store_u16,
+    store_u32,
+    write_octets,
+    write_u8,
+    write_u16,
+    write_u32,
+    writer_over,
+)
+
+cdef enum:
+    POINTER = 0xC000
+    POINTER_MAX = 0x3FFF
+    TTL_AT = 6              # of a record whose owner is a pointer
+    OPT_SIZE = 11
+    SOA_MINIMUM_AT = 12     # in soa_tail
+    EDE_SIZE = 6
+    EDE_NOT_READY = 14      # RFC 8914 section 4.15
+    DASH = 45
+    ZERO_GROUP_NONE = 16
+    SERVICE_LABELS_MAX = 2  # _port._proto
+    POD_LABELS_MAX = 3      # a pod, and two labels that mean nothing
+
+
+# --- pods by address ---------------------------------------------------------------------------------------------------------
+
+cdef bint _parse_ipv4(const uint8_t* label, uint8_t* address) noexcept nogil:
+    """Read `10-0-0-1`, a label with its length octet."""
+    cdef uint16_t part = 0
+    cdef uint8_t digits = 0
+    cdef uint8_t parts = 0
+    cdef uint8_t at, octet
+    for at in range(1, label[0] + 1):
+        octet = label[at]
+        if octet == DASH:
+            if digits == 0 or parts == 3:
+                return False
+            address[parts] = <uint8_t>part
+            parts += 1
+            part = digits = 0
+            continue
+        if <uint8_t>(octet - 48) > 9 or (digits and part == 0):
+            return False
+        part = part * 10 + (octet - 48)
+        digits += 1
+        if part > 255:
+            return False
+    if parts != 3 or digits == 0:
+        return False
+    address[3] = <uint8_t>part
+    return True
+
+
+cdef bint _parse_group(const uint8_t* label, uint8_t* at, uint16_t* value) noexcept nogil:
+    """One to four hexadecimal digits of an IPv6 address."""
+    cdef uint8_t digits = 0
+    cdef uint8_t octet
+    value[0] = 0
+    while at[0] <= label[0] and label[at[0]] != DASH:
+        octet = label[at[0]]
+        if <uint8_t>(octet - 48) < 10:
+            octet -= 48
+        elif <uint8_t>(octet - 97) < 6:
+            octet -= 87
+        else:
+            return False
+        value[0] = <uint16_t>((value[0] << 4) | octet)
+        digits += 1
+        at[0] += 1
+        if digits > 4:
+            return False
+    return digits > 0
+
+
+cdef bint _parse_ipv6(const uint8_t* label, uint8_t* address) noexcept nogil:
+    """Read `2001-db8--1`: an IPv6 address with dashes for colons (RFC 4291 section 2.2, forms 1 and 2)."""
+    cdef uint16_t groups[8]
+    cdef uint8_t count = 0
+    cdef uint8_t gap = ZERO_GROUP_NONE      # groups before `--`
+    cdef uint8_t at = 1
+    cdef uint8_t index, zeros
+    if label[0] < 2:
+        return False
+    if label[1] == DASH:
+        if label[2] != DASH:
+            return False
+        gap = 0
+        at = 3
+    while at <= label[0]:
+        if count == 8 or not _parse_group(label, &at, &groups[count]):
+            return False
+        count += 1
+        if at > label[0]:
+            break
+        at += 1                             # the dash
+        if at <= label[0] and label[at] == DASH:
+            if gap != ZERO_GROUP_NONE:
+                return False
+            gap = count
+            at += 1
+        elif at > label[0]:
+            return False                    # one dash at the end
+    if count == 8 if gap != ZERO_GROUP_NONE else count != 8:
+        return False
+    zeros = 8 - count
+    if gap == ZERO_GROUP_NONE:
+        gap = 8
+    for index in range(8):
+        store_u16(address + 2 * index,
+                  groups[index] if index < gap else 0 if index < gap + zeros else groups[index - zeros])
+    return True
+
+
+cdef bint _make_pod(Finding* finding, const Query* query, const uint8_t* label, const uint8_t* below) noexcept nogil:
+    """Make the SERVICE block of the pod that a label spells; `below` is the rest of the name, down to its zone's first."""
+    cdef uint8_t address[16]
+    cdef Writer writer = writer_over(finding.pod, sizeof(finding.pod))
+    cdef uint8_t family = 4 if _parse_ipv4(label, address) else 6
+    cdef size_t below_len = query.name_key + finding.zone_at - below
+    if family == 6 and not _parse_ipv6(label, address):
+        return False
+    write_u8(&writer, <uint8_t>(label[0] + 1 + below_len))
+    write_octets(&writer, label, <size_t>label[0] + 1)
+    write_octets(&writer, below, below_len)
+    write_u8(&writer, POD)
+    write_u16(&writer, 1)                   # one group of its own:
+    write_u8(&writer, 1)                    # one port, 0 and nameless,
+    write_u32(&writer, 0)
+    write_u32(&writer, 1)                   # one address
+    write_u8(&writer, family)
+    write_octets(&writer, address, 4 if family == 4 else 16)
+    write_u8(&writer, 0)
+    write_u16(&writer, 0)                   # no endpoints
+    if writer.failed or label[0] + 1 + below_len > 255:
+        return False
+    finding.pod_len = <uint16_t>writer.pos
+    return True
+
+
+# --- decide ------------------------------------------------------------------------------------------------------------------
+
+cdef const RecordSet* _set_of(const NameData* data, uint16_t rtype) noexcept nogil:
+    cdef uint8_t index
+    for index in range(data.set_count):
+        if sets_of(data)[index].rtype == rtype:
+            return &sets_of(data)[index]
+    return NULL
+
+
+cdef Outcome _miss(const Finding* finding) noexcept nogil:
+    """What a name is that isn't there."""
+    if not finding.table.is_synced or finding.zone.flags & MISS_SERVFAIL:
+        return FAILED
+    return NXDOMAIN
+
+
+cdef Outcome _decide_service(Finding* finding, const uint8_t* octets, size_t size, uint16_t qtype) noexcept nogil:
+    """A name below a Service, or a pod's: counted, since nothing is kept ready for it."""
+    cdef Addresses found
+    count_addresses(octets, size, &finding.asked, &found)
+    if found.entries == 0:
+        return _miss(finding)
+    if qtype == A:
+        return HIT if found.v4 else NODATA
+    if qtype == AAAA:
+        return HIT if found.v6 else NODATA
+    return HIT if qtype == SRV else NODATA
+
+
+cdef Outcome _decide_service_name(Finding* finding, const NameData* data, const RecordSet* service, const uint8_t* name,
+                                  const uint8_t* label_at, uint8_t remaining, uint16_t qtype) noexcept nogil:
+    """One or two labels below a Service: an endpoint, or a port and a protocol; before a pod's name they mean nothing."""
+    cdef const uint8_t* octets = octets_of(data, service)
+    cdef bint is_pod = service.size > <uint32_t>octets[0] + 1 and octets[octets[0] + 1] & POD
+    finding.asked.labels = 0 if is_pod else remaining
+    finding.asked.first = name
+    finding.asked.second = name + label_at[1]
+    finding.data = data
+    finding.records = service
+    return _decide_service(finding, octets, service.size, qtype)
+
+
+cdef Outcome _decide_data(Finding* finding, const NameData* data, uint16_t qtype) noexcept nogil:
+    """A name that holds something."""
+    finding.data = data
+    finding.records = _set_of(data, qtype)
+    if finding.records != NULL:
+        return HIT
+    if (qtype == A or qtype == AAAA) and _set_of(data, CNAME) != NULL:
+        return FOLLOW
+    if data.flags & ONLY_THESE or (qtype == TXT and data.flags & TXT_NXDOMAIN):
+        return _miss(finding)
+    return NODATA
+
+
+cdef const Node* _wildcard_of(const Finding* finding, const Match* match) noexcept nogil:
+    """The `*` that stands for the name, if there is one (RFC 4592; with WILDCARD_ONE_LABEL as CoreDNS's hosts)."""
+    cdef uint8_t star[2]
+    star[0] = 1
+    star[1] = 42
+    if match.remaining == 1 or (match.remaining and not finding.zone.flags & WILDCARD_ONE_LABEL):
+        return find_child(finding.table, match.node, star)
+    if match.remaining == 0 and finding.zone.flags & WILDCARD_ONE_LABEL and match.above != NULL:
+        return find_child(finding.table, match.above, star)
+    return NULL
+
+
+cdef Outcome _decide_below(Finding* finding, const Query* query, const Match* match) noexcept nogil:
+    """A name with labels left of the deepest one that the table has."""
+    cdef const NameData* data = match.node.data
+    cdef const RecordSet* service
+    cdef const uint8_t* label
+    cdef const Node* star
+    if data != NULL:
+        service = _set_of(data, SRV)
+        if service != NULL and service.form == SERVICE and match.remaining <= SERVICE_LABELS_MAX:
+            return _decide_service_name(finding, data, service, &query.name_key[0], &query.label_at[0], match.remaining, query.qtype)
+        if data.flags & POD_ADDRESSES and match.remaining <= POD_LABELS_MAX:
+            label = query.name_key + query.label_at[match.remaining - 1]
+            if _make_pod(finding, query, label, label + label[0] + 1):
+                return _decide_service(finding, finding.pod, finding.pod_len, query.qtype)
+    star = _wildcard_of(finding, match)
+    if star != NULL and star.data != NULL:
+        return _decide_data(finding, star.data, query.qtype)
+    return _miss(finding)
+
+
+cdef Outcome _decide_exact(Finding* finding, const Query* query, const Match* match) noexcept nogil:
+    """A name that the table has a node for, if only on the way to others."""
+    cdef const Node* star
+    if match.node.data != NULL:
+        return _decide_data(finding, match.node.data, query.qtype)
+    star = _wildcard_of(finding, match)
+    if star != NULL and star.data != NULL:
+        return _decide_data(finding, star.data, query.qtype)
+    if finding.zone.flags & ENT_NODATA and match.node.child_count:
+        return NODATA
+    return _miss(finding)
+
+
+cdef void _take_target(Finding* finding, const RecordSet* cname) noexcept nogil:
+    """Make the CNAME's target (WHOLE form, one record) the name that is looked up next."""
+    cdef Reader reader = reader_over(octets_of(finding.data, cname), cname.size)
+    cdef uint16_t size = read_u16(&reader)
+    cdef const uint8_t* name = read_octets(&reader, size)
+    cdef uint16_t at = 0
+    cdef uint8_t count = 0
+    finding.target_len = 0
+    if name == NULL or size > NAME_MAX or size == 0:
+        return
+    memcpy(finding.target, name, size)
+    lower_name(finding.target, size)
+    finding.target_len = size
+    while finding.target[at]:
+        finding.target_labels[count] = <uint8_t>at
+        count += 1
+        at += finding.target[at] + 1
+    finding.target_label_count = count
+
+
+cdef bint _is_in_chain(const Finding* finding, const RecordSet* cname) noexcept nogil:
+    cdef uint8_t index
+    for index in range(finding.chain_len):
+        if finding.chain[index] == cname:
+            return True
+    return False
+
+
+cdef Outcome _decide_target(Finding* finding, uint16_t qtype) noexcept nogil:
+    """Look the CNAME's target up. In the zone only what leads to an address counts, as CoreDNS."""
+    cdef Match match
+    cdef Outcome outcome
+    if not is_below(finding.target, finding.target_len, finding.zone.name, finding.zone.name_len):
+        return FOLLOW
+    find_name(finding.table, finding.target, finding.target_labels, finding.target_label_count, &match)
+    if match.zone == NULL or match.node.data == NULL:
+        return NODATA
+    if match.remaining:
+        return _decide_target_below(finding, &match, qtype)
+    outcome = _decide_data(finding, match.node.data, qtype)
+    return outcome if outcome == HIT or outcome == FOLLOW else NODATA
+
+
+cdef Outcome _decide_target_below(Finding* finding, const Match* match, uint16_t qtype) noexcept nogil:
+    """A target that names an endpoint of a Service, or a port of one."""
+    cdef const NameData* data = match.node.data
+    cdef const RecordSet* service = _set_of(data, SRV)
+    if service == NULL or service.form != SERVICE or match.remaining > SERVICE_LABELS_MAX:
+        return NODATA
+    if _decide_service_name(finding, data, service, &finding.target[0], &finding.target_labels[0], match.remaining, qtype) == HIT:
+        return HIT
+    return NODATA
+
+
+cdef Outcome _follow(Finding* finding, const Query* query) noexcept nogil:
+    """Follow CNAMEs inside the table. FOLLOW is left if one leads out of the zone."""
+    cdef const RecordSet* cname
+    cdef Outcome outcome = FOLLOW
+    while outcome == FOLLOW:
+        cname = _set_of(finding.data, CNAME)
+        if cname == NULL or finding.chain_len == CHAIN_MAX or _is_in_chain(finding, cname):
+            return NODATA
+        finding.chain[finding.chain_len] = cname
+        finding.chain_data[finding.chain_len] = finding.data
+        finding.chain_len += 1
+        _take_target(finding, cname)
+        if finding.target_len == 0 or is_below(query.name_key, query.qname_len, finding.target, finding.target_len):
+            return NODATA                   # a loop: to itself, or to a name above it
+        if not is_below(finding.target, finding.target_len, finding.zone.name, finding.zone.name_len):
+            return FOLLOW
+        outcome = _decide_target(finding, query.qtype)
+    return outcome
+
+
+cdef void find_answer(const Table* table, const Query* query, Finding* finding) noexcept nogil:
+    """Decide how a question ends in this table."""
+    cdef Match match
+    find_name(table, query.name_key, query.label_at, query.label_count, &match)
+    finding.outcome = PASS
+    if match.zone == NULL:
+        return
+    finding.table = table
+    finding.zone = match.zone
+    finding.zone_at = match.zone_at
+    finding.chain_len = 0
+    finding.pod_len = 0
+    finding.records = NULL
+    finding.data = NULL
+    finding.asked.labels = 0
+    finding.is_soa = False
+    if query.qtype == SOA and match.zone.flags & NO_SOA == 0:
+        if match.remaining == 0 and match.zone_at == 0:
+            finding.is_soa = True
+            finding.outcome = HIT
+            return
+        if match.zone.flags & SOA_APEX_ONLY:
+            finding.outcome = NODATA
+            return
+    if match.remaining:
+        finding.outcome = _decide_below(finding, query, &match)
+    else:
+        finding.outcome = _decide_exact(finding, query, &match)
+    if finding.outcome == FOLLOW:
+        finding.outcome = _follow(finding, query)
+    if finding.outcome == NODATA:
+        finding.chain_len = 0
+
+
+# --- encode ------------------------------------------------------------------------------------------------------------------
+
+cdef struct Counts:
+    uint16_t answer
+    uint16_t authority
+    uint16_t additional
+
+
+cdef inline uint32_t _bounded(uint32_t ttl, const TtlBounds* bounds) noexcept nogil:
+    if bounds.low > bounds.high:
+        return ttl
+    if ttl < bounds.low:
+        return bounds.low
+    return bounds.high if ttl > bounds.high else ttl
+
+
+cdef void _write_zone_pointer(Writer* writer, const Finding* finding) noexcept nogil:
+    """The zone's name as the question spells it."""
+    if finding.zone.name_len == 1:
+        write_u8(writer, 0)
+    else:
+        write_u16(writer, POINTER | (HEADER_SIZE + finding.zone_at))
+
+
+cdef void _write_soa(Writer* writer, const Finding* finding, uint32_t ttl) noexcept nogil:
+    """The zone's SOA record (RFC 1035 section 3.3.13), its serial the table's."""
+    cdef size_t rdlen_at
+    _write_zone_pointer(writer, finding)
+    write_u16(writer, SOA)
+    write_u16(writer, IN)
+    write_u32(writer, ttl)
+    rdlen_at = writer.pos
+    write_u16(writer, 0)
+    write_octets(writer, finding.zone.mname, finding.zone.mname_len)
+    _write_zone_pointer(writer, finding)
+    write_octets(writer, finding.zone.rname, finding.zone.rname_len)
+    _write_zone_pointer(writer, finding)
+    write_u32(writer, finding.table.serial)
+    write_octets(writer, finding.zone.soa_tail, sizeof(finding.zone.soa_tail))
+    patch_u16(writer, rdlen_at, <uint16_t>(writer.pos - rdlen_at - 2))
+
+
+cdef uint16_t _write_fixed(Writer* writer, const NameData* data, const RecordSet* records, uint16_t owner, uint32_t ttl,
+                           uint32_t rotation) noexcept nogil:
+    """Copy whole records, turned by `rotation`, so that each address comes first as often as any other."""
+    cdef const uint8_t* octets = octets_of(data, records)
+    cdef size_t stride = records.size // records.count
+    cdef size_t first = (rotation % records.count) * stride
+    cdef uint8_t* at = reserve_octets(writer, records.size)
+    cdef uint16_t index
+    if at == NULL:
+        return 0
+    memcpy(at, octets + first, records.size - first)
+    if first:
+        memcpy(at + records.size - first, octets, first)
+    if owner != OWNER_IS_QNAME or ttl != records.ttl:
+        for index in range(records.count):
+            store_u16(at, owner)
+            store_u32(at + TTL_AT, ttl)
+            at += stride
+    return records.count
+
+
+cdef uint16_t _write_variable(Writer* writer, const NameData* data, const RecordSet* records, const uint8_t* suffix,
+                              uint16_t suffix_len, uint16_t owner, uint32_t ttl) noexcept nogil:
+    """Records of any size, each followed by `suffix`, the zone that its data end in."""
+    cdef Reader reader = reader_over(octets_of(data, records), records.size)
+    cdef uint16_t left = records.count
+    cdef uint16_t size
+    while left:
+        left -= 1
+        size = read_u16(&reader)
+        write_u16(writer, owner)
+        write_u16(writer, records.rtype)
+        write_u16(writer, IN)
+        write_u32(writer, ttl)
+        write_u16(writer, size + suffix_len)
+        write_octets(writer, read_octets(&reader, size), size)
+        write_octets(writer, suffix, suffix_len)
+    return records.count
+
+
+cdef uint16_t _write_set(Writer* writer, const Query* query, const Finding* finding, const NameData* data,
+                         const RecordSet* records, uint16_t owner, uint32_t ttl, uint32_t rotation) noexcept nogil:
+    """One set that is not a SERVICE; how many records."""
+    cdef const uint8_t* zone = query.wire + HEADER_SIZE + finding.zone_at
+    if records.form == FIXED:
+        return _write_fixed(writer, data, records, owner, ttl, rotation)
+    if records.form == WHOLE:
+        return _write_variable(writer, data, records, NULL, 0, owner, ttl)
+    if records.form == PRIMARY_ZONED:
+        return _write_variable(writer, data, records, finding.table.primary, finding.table.primary_len, owner, ttl)
+    return _write_variable(writer, data, records, zone, query.qname_len - finding.zone_at, owner, ttl)
+
+
+cdef uint16_t _write_ns_glue(Writer* writer, const Query* query, const Finding* finding, uint32_t ttl,
+                             size_t answer_at) noexcept nogil:
+    """The addresses of the name servers just written from `answer_at`, as far as the table has them."""
+    cdef Reader reader = reader_over(writer.data, writer.pos)
+    cdef uint8_t target[256]
+    cdef uint8_t labels[128]
+    cdef uint8_t label_count
+    cdef uint16_t size, at, left
+    cdef uint16_t count = 0
+    cdef uint16_t name_at
+    cdef const uint8_t* name
+    cdef Match match
+    cdef uint8_t index
+    reader.pos = answer_at
+    left = finding.records.count
+    while left:
+        left -= 1
+        read_octets(&reader, 10)
+        size = read_u16(&reader)
+        name_at = <uint16_t>reader.pos
+        name = read_octets(&reader, size)
+        if name == NULL or size > NAME_MAX or name_at > POINTER_MAX:
+            return count
+        memcpy(target, name, size)
+        lower_name(target, size)
+        at = label_count = 0
+        while target[at]:
+            labels[label_count] = <uint8_t>at
+            label_count += 1
+            at += target[at] + 1
+        find_name(finding.table, target, labels, label_count, &match)
+        if match.zone == NULL or match.remaining or match.node.data == NULL:
+            continue
+        for index in range(match.node.data.set_count):
+            if sets_of(match.node.data)[index].form == FIXED:
+                count += _write_fixed(writer, match.node.data, &sets_of(match.node.data)[index], POINTER | name_at, ttl, 0)
+    return count
+
+
+cdef void _own_addresses(Writer* writer, size_t start, uint16_t owner) noexcept nogil:
+    """Give the address records written from `start` another owner."""
+    cdef size_t at = start
+    while not writer.failed and at + 12 <= writer.pos:
+        store_u16(writer.data + at, owner)
+        at += 12 + <size_t>load_u16(writer.data + at + 10)
+
+
+cdef void _write_service(Writer* writer, const Query* query, const Finding* finding, const Limits* limits, uint16_t owner,
+                         Counts* counts) noexcept nogil:
+    """A, AAAA or SRV with its glue from a SERVICE block."""
+    cdef const uint8_t* octets = &finding.pod[0]
+    cdef size_t size = finding.pod_len
+    cdef uint32_t ttl = _bounded(load_u32(&finding.zone.soa_tail[SOA_MINIMUM_AT]), &limits.success)
+    cdef Zonal zone
+    cdef uint16_t service_at = 0
+    cdef size_t start = writer.pos
+    if finding.pod_len == 0:
+        octets = octets_of(finding.data, finding.records)
+        size = finding.records.size
+        ttl = _bounded(finding.records.ttl, &limits.success)
+    if query.qtype != SRV:
+        write_addresses(writer, octets, size, &finding.asked, 4 if query.qtype == A else 6, ttl)
+        if owner != OWNER_IS_QNAME:
+            _own_addresses(writer, start, owner)
+        counts.answer += <uint16_t>((writer.pos - start) // (16 if query.qtype == A else 28))
+        return
+    zone.name = query.wire + HEADER_SIZE + finding.zone_at
+    zone.name_len = query.qname_len - finding.zone_at
+    counts.answer = write_services(writer, octets, size, &finding.asked, ttl, &zone, &service_at)
+    if writer.failed or counts.answer == 0:
+        return
+    start = writer.pos
+    counts.additional = write_glue(writer, octets, size, &finding.asked, ttl, service_at)
+    if writer.failed:
+        rewind_to(writer, start)            # glue that does not fit is left out (RFC 2181 section 9)
+        counts.additional = 0
+
+
+cdef uint16_t _write_chain(Writer* writer, const Finding* finding, const Limits* limits) noexcept nogil:
+    """The CNAMEs on the way, each owned by the one before; the owner of what follows them."""
+    cdef uint16_t owner = OWNER_IS_QNAME
+    cdef uint8_t index
+    for index in range(finding.chain_len):
+        _write_variable(writer, finding.chain_data[index], finding.chain[index], NULL, 0, owner,
+                        _bounded(finding.chain[index].ttl, &limits.success))
+        owner = <uint16_t>(POINTER | (writer.pos - finding.target_len if index + 1 == finding.chain_len
+                                      else writer.pos - (finding.chain[index].size - 2)))
+    return owner
+
+
+cdef void _write_positive(Writer* writer, const Query* query, const Finding* finding, const Limits* limits,
+                          Counts* counts) noexcept nogil:
+    cdef uint16_t owner
+    cdef uint32_t ttl
+    cdef size_t start
+    if finding.is_soa:
+        _write_soa(writer, finding, _bounded(finding.zone.soa_ttl, &limits.success))
+        counts.answer = 1
+        return
+    owner = _write_chain(writer, finding, limits)
+    counts.answer = finding.chain_len
+    if finding.outcome == FOLLOW:
+        return
+    if finding.pod_len or finding.records.form == SERVICE:
+        _write_service(writer, query, finding, limits, owner, counts)
+        return
+    ttl = _bounded(finding.records.ttl, &limits.success)
+    start = writer.pos
+    counts.answer += _write_set(writer, query, finding, finding.data, finding.records, owner, ttl, limits.rotation)
+    if finding.records.rtype == NS and not writer.failed:
+        counts.additional = _write_ns_glue(writer, query, finding, ttl, start)
+
+
+cdef uint16_t _flags_of(const Finding* finding, bint has_answer) noexcept nogil:
+    if finding.outcome == NXDOMAIN:
+        return finding.zone.nxdomain | RCODE_NXDOMAIN
+    if finding.outcome == FAILED:
+        return finding.zone.nxdomain | RCODE_SERVFAIL
+    return finding.zone.positive if has_answer else finding.zone.nodata
+
+
+cdef void write_finding(Writer* writer, const Query* query, const Finding* finding, const Limits* limits) noexcept nogil:
+    """Write the whole answer. A record set that does not fit is left out whole, with TC (RFC 2181 section 9)."""
+    cdef Counts counts
+    cdef uint16_t ede = EDE_NONE
+    cdef uint16_t truncated = 0
+    cdef size_t opt_size = 0
+    cdef size_t body_at
+    counts.answer = counts.authority = counts.additional = 0
+    if finding.outcome == FAILED and not finding.table.is_synced:
+        ede = EDE_NOT_READY
+    if query.has_edns:
+        opt_size = OPT_SIZE + (EDE_SIZE if ede != EDE_NONE else 0)
+    writer.size = limits.size - opt_size
+    write_header(writer, query, 0, 0, 0, 0)
+    write_question(writer, query)
+    body_at = writer.pos
+    if finding.outcome == HIT or finding.outcome == FOLLOW:
+        _write_positive(writer, query, finding, limits, &counts)
+        if writer.failed:
+            rewind_to(writer, body_at)
+            counts.answer = counts.additional = 0
+            truncated = TC
+    if counts.answer == 0 and not truncated and not finding.zone.flags & NO_SOA:
+        _write_soa(writer, finding, _bounded(finding.zone.soa_ttl, &limits.denial))
+        counts.authority = 1
+    writer.size = limits.size
+    write_opt(writer, query, limits.udp_max, 0, ede)
+    if writer.failed:
+        return
+    store_u16(writer.data + 2, load_u16(writer.data + 2) | truncated
+              | _flags_of(finding, counts.answer > 0 or truncated > 0))
+    store_u16(writer.data + 6, counts.answer)
+    store_u16(writer.data + 8, counts.authority)
+    store_u16(writer.data + 10, counts.additional + query.has_edns)
