@@ -3,10 +3,10 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastdns._askers cimport Asker, AskerPool, NoteQueue, Peer
-from fastdns._cache cimport Key
+from fastdns._cache cimport Found, Key
 from fastdns._counters cimport Counters
 from fastdns._inflight cimport Answered, Failure, Inflight
-from fastdns._local cimport Limits
+from fastdns._local cimport Limits, TtlBounds
 from fastdns._message cimport Reply
 from fastdns._packet cimport Query
 from fastdns._trie cimport Table
@@ -87,6 +87,7 @@ cdef struct Slowed:
 
 cdef class Engine:
     cdef readonly Counters counters
+    cdef uint64_t* slots    # borrowed from `counters`
     cdef Inflight inflight
     cdef list tables        # of NameTable
     cdef list caches        # of Cache
@@ -120,3 +121,57 @@ cdef class Engine:
     cdef void end_batch(self) noexcept nogil
     cdef bint has_notes(self) noexcept nogil
     cdef void set_sender(self, uint32_t listener, SendAnswer send, void* context) noexcept nogil
+
+    # the steps of that, used by the class alone
+    cdef uint64_t* _slots_at(self, size_t start, size_t count) except NULL
+    cdef Step* _add_step(self, uint32_t block, StepKind kind, uint32_t index) except NULL
+    cdef Block* _find_block(self, const Listener* listener, const Query* query) noexcept nogil
+    cdef uint32_t _number_of(self, const Block* block) noexcept nogil
+    cdef void _observe(self, Block* block, const Query* query, const Peer* peer, const uint8_t* answer,
+                       size_t answer_size, uint64_t elapsed_ns) noexcept nogil
+    cdef void _note_answer(self, Block* block, const Query* query, const Peer* peer, uint16_t flags, uint16_t rcode,
+                           size_t answer_size, uint64_t elapsed_ns) noexcept nogil
+    cdef void _note_failure(self, Block* block, const Asker* asker, const Answered* answered) noexcept nogil
+    cdef size_t _limit_of(self, const Block* block, const Query* query, const Peer* peer, bint no_limit) noexcept nogil
+    cdef Result _refuse(self, Block* block, const Query* query, const Peer* peer, uint16_t rcode, uint16_t ede,
+                        Writer* out) noexcept nogil
+    cdef Result _begin(self, const uint8_t* wire, size_t size, const Peer* peer, bint no_limit, Writer* out,
+                       uint64_t* token) noexcept nogil
+    cdef void _observe_undecided(self, const Query* query, const Peer* peer, const Writer* out) noexcept nogil
+    cdef Result _run_steps(self, Block* block, uint8_t start, const Query* query, const Peer* peer, Asker* asker,
+                           bint no_limit, Writer* out, uint64_t* token) noexcept nogil
+    cdef void _bound_ttls(self, const Block* block, const Query* query, Limits* limits) noexcept nogil
+    cdef void _take_bounds(self, uint32_t cache, uint32_t side, const ZoneList* disabled, const Query* query,
+                           TtlBounds* bounds) noexcept nogil
+    cdef bint _run_table(self, Block* block, const Step* step, uint8_t index, const Query* query, const Peer* peer,
+                         Asker* asker, bint no_limit, Writer* out, uint64_t* token, Result* result) noexcept nogil
+    cdef bint _run_cache(self, Block* block, const Step* step, uint8_t index, const Query* query, const Peer* peer,
+                         bint no_limit, Writer* out, bint* accepts_stale) noexcept nogil
+    cdef void _write_found(self, Block* block, const Found* found, const Query* query, const Peer* peer, bint no_limit,
+                           bint is_stale, Writer* out) noexcept nogil
+    cdef void _refresh(self, Block* block, uint8_t after, const Query* query, const Peer* peer) noexcept nogil
+    cdef bint _is_forwarded(self, const Step* step, const Query* query) noexcept nogil
+    cdef bint _run_forward(self, Block* block, const Step* step, uint8_t index, const Query* query, const Peer* peer,
+                           Asker* asker, bint no_limit, bint accepts_stale, Writer* out, uint64_t* token,
+                           Result* result) noexcept nogil
+    cdef Asker* _park(self, Block* block, uint8_t step, const Query* query, const Peer* peer, Asker* asker, bint no_limit,
+                      uint64_t* token) noexcept nogil
+    cdef Result _slow_down(self, Block* block, uint8_t step, Reason reason, const Query* query, const Peer* peer,
+                           Asker* asker, bint no_limit, Writer* out, uint64_t* token) noexcept nogil
+    cdef void _send(self, Asker* asker, const uint8_t* wire, size_t size) noexcept nogil
+    cdef void _finish(self, Asker* asker, const Query* query, const Writer* out) noexcept nogil
+    cdef void _fail(self, Asker* asker, uint16_t rcode, uint16_t ede) noexcept nogil
+    cdef bint _serve_stale(self, Asker* asker) noexcept nogil
+    cdef void _resume(self, Asker* asker, uint8_t step) noexcept nogil
+    cdef CacheRule* _rule_for(self, const Block* block, const uint8_t* name_key, uint16_t name_len, const Reply* reply,
+                              uint32_t* cache) noexcept nogil
+    cdef void _give(self, Asker* asker, const Reply* reply) noexcept nogil
+    cdef void _store(self, const Block* block, const Key* key, const Reply* reply) noexcept nogil
+    cdef void _truncate(self, Asker* asker) noexcept nogil
+    cdef void _on_reply(self, Answered* answered) noexcept nogil
+    cdef void _store_for_group(self, const Answered* answered, const Reply* reply) noexcept nogil
+    cdef bint _asks_again(self, const Answered* answered, const Reply* reply) noexcept nogil
+    cdef void _on_failure(self, Answered* answered) noexcept nogil
+    cdef void _take_events(self) noexcept nogil
+    cdef Asker* _asker(self, uint64_t token) except NULL
+    cdef void _set_gauges(self)

@@ -1,4 +1,4 @@
-"""Decide, collect, encode: everything one worker answers from. Knows no socket.
+"""The engine: server blocks, their steps, and the way of a query through them. Knows no socket.
 
 An Engine is built once, from one configuration, before its worker answers the first query; then only tables change.
 """
@@ -11,33 +11,54 @@ from typing_extensions import Buffer
 
 from fastdns._counters import Counters
 
+class StepKind(enum.IntEnum):
+    STEP_TABLE = 0
+    STEP_CACHE = 1
+    STEP_FORWARD = 2
+    STEP_PYTHON = 3
+
 class Reason(enum.IntEnum):
-    """Why a query left the compiled path (see Slow)."""
+    """Why a query left the compiled path."""
 
-    SLOW_STEP = 0  # a step of kind PYTHON was reached: `step` is its index in the block
-    SLOW_STREAM_FORWARD = 1  # a miss of a client on TCP, or a group that is asked over TCP or TLS: `step` is the forward
-    SLOW_CHASE = 2  # a CNAME of the cluster that leads out of it: `step` is the table step
+    SLOW_STEP = 0
+    SLOW_STREAM_FORWARD = 1
+    SLOW_CHASE = 2
 
-@final
 class Slow:
-    """A query for Python. `token` names its asker: give it to Engine.reply, exactly once."""
+    """A query for Python. `token` names its asker: it is to be ended exactly once, by Engine.reply, reply_rcode,
+    reply_upstream (if that returns True) or resume."""
 
+    __slots__ = ("block", "is_stream", "local", "reason", "remote", "step", "token", "wire")
     token: int
     reason: Reason
     block: int
     step: int
-    wire: bytes  # the query as received
+    wire: bytes  # header, question as spelt, OPT without options
     is_stream: bool  # TCP or TLS
-    remote: tuple[str, int]  # the client's address and port
-    local: tuple[str, int]  # the address and port that was asked
+    remote: tuple[str, int]  # the client's address and port; ("", 0) for a look-up of our own
+    local: str  # the address that was asked; empty: unknown
+    def __init__(
+        self,
+        token: int,
+        reason: Reason,
+        block: int,
+        step: int,
+        wire: bytes,
+        is_stream: bool,
+        remote: tuple[str, int],
+        local: str,
+    ) -> None: ...
 
 @final
 class Engine:
+    """Everything one worker answers from. `inflight_max` bounds the questions upstream and the queries in Python."""
+
+    counters: Counters
     def __init__(self, counters: Counters, *, inflight_max: int = 16384) -> None: ...
 
-    # --- built once ---------------------------------------------------------------------------------------------
+    # --- built once
     def add_table(self) -> int:
-        """A name table, empty and not synced: of a kubernetes or hosts plugin."""
+        """A name table, empty and not synced; its number."""
     def add_cache(
         self,
         *,
@@ -52,76 +73,111 @@ class Engine:
         zones: Sequence[bytes],
         disable_success: Sequence[bytes],
         disable_denial: Sequence[bytes],
+        counters: int,
     ) -> int:
         """A cache: (capacity, max_ttl, min_ttl) of each side; prefetch is (amount, window seconds, percent). Zones are
-        canonical wire names."""
+        canonical wire names. Its CACHE_SLOTS counters start at `counters`."""
     def add_group(
         self,
         upstreams: Sequence[tuple[str, int]],
         *,
+        failover: Sequence[int],
+        in_python: bool,
+        stream_in_python: bool = True,
         policy: int,
         max_concurrent: int,
         read_timeout_ms: int,
         max_fails: int,
         max_connect_attempts: int,
         failfast: bool,
-        failover: Sequence[int],
-        source_address: str,
-        in_python: bool,
+        source_address: str = "",
+        first_slot: int = 0,
     ) -> int:
-        """Upstreams of one forward plugin. `in_python`: TLS or TCP only, every miss becomes SLOW_STREAM_FORWARD."""
-    def add_block(self, zone: bytes, *, udp_max: int, rotate: bool, deadline_ms: int, log: bool, errors: bool, counters: int) -> int:
-        """A server block; `zone` is a canonical wire name; `counters` the first of its metric slots, see fastdns._counters."""
+        """The upstreams of one forward plugin; its number. `in_python`: TLS or TCP only, every miss becomes
+        SLOW_STREAM_FORWARD; `stream_in_python`: those of clients on TCP do. GROUP_SLOTS counters and UPSTREAM_SLOTS for each
+        upstream start at `first_slot`."""
+    def add_block(
+        self, zone: bytes, *, udp_max: int, rotate: bool, deadline_ms: int, log: bool, errors: bool, counters: int
+    ) -> int:
+        """A server block; its number. `zone` is a canonical wire name; its BLOCK_SLOTS counters start at `counters`."""
     def add_table_step(self, block: int, table: int, *, fallthrough: Sequence[bytes]) -> int: ...
     def add_cache_step(self, block: int, cache: int) -> int: ...
-    def add_forward_step(self, block: int, group: int, *, zone: bytes, excluded: Sequence[bytes], next_rcodes: Sequence[int], next_on_nodata: bool) -> int: ...
+    def add_forward_step(
+        self,
+        block: int,
+        group: int,
+        *,
+        zone: bytes,
+        excluded: Sequence[bytes],
+        next_rcodes: Sequence[int],
+        next_on_nodata: bool,
+    ) -> int: ...
     def add_python_step(self, block: int, *, qtype: int = 0) -> int:
         """A coroutine plugin: every query of `qtype` (0: every query) that gets here leaves as SLOW_STEP."""
-    def add_listener(self, blocks: Sequence[int], *, server_port: int) -> int:
+    def add_listener(self, blocks: Sequence[int], *, server_port: int = 0) -> int:
         """The blocks that a socket's queries may belong to; the longest zone wins."""
 
-    # --- tables --------------------------------------------------------------------------------------------------
+    # --- tables
     def begin_snapshot(self, table: int) -> None:
         """What apply() gets from now on fills a new table beside the live one."""
     def apply(self, table: int, delta: Buffer) -> None:
-        """Apply a delta (format: fastdns/_trie.pxd). Raises TableError, with nothing of it applied from the bad operation on."""
+        """Apply a delta (format: fastdns/_trie.pxd). Raises TableError, with what stands before the bad operation applied."""
     def end_snapshot(self, table: int) -> None:
         """Swap the new table in."""
+    def table_stats(self, table: int) -> dict[str, int]:
+        """{names, nodes, octets, serial, synced} of a table."""
 
-    # --- asking from Python (TCP, TLS, our own look-ups) ------------------------------------------------------------
-    def ask(self, wire: Buffer, listener: int, *, remote: tuple[str, int], local: tuple[str, int], is_stream: bool, no_limit: bool = False) -> bytes | int:
-        """The answer, or the token that completed() will bring it under. Empty: no answer is owed (drop)."""
-    def resume(self, token: int, step: int) -> bytes | int | None:
-        """Go on at `step` of the block with a query that came out as Slow: as ask(). None: its asker has been answered
-        or will be, by the engine (an asker on UDP)."""
+    # --- asking from Python (TCP, TLS, our own look-ups)
+    def ask(
+        self,
+        wire: Buffer,
+        listener: int,
+        *,
+        remote: tuple[str, int] = ("", 0),
+        local: tuple[str, int] = ("", 0),
+        is_stream: bool = True,
+        no_limit: bool = False,
+    ) -> bytes | int:
+        """The answer to a query, empty if none is owed; or the token that completed() will bring it under. A query that is
+        not is_stream is a look-up of our own: not counted, not logged, forwarded over UDP."""
+    def resume(self, token: int, step: int) -> None:
+        """Go on at `step` of the block. The answer leaves by itself: over UDP, or through completed()."""
     def reply(self, token: int, wire: bytes) -> None:
-        """Answer the asker of `token` with a message that Python made; it is cut to the client's size, given its id, its
-        spelling and its OPT. Empty: drop it."""
-    def reply_rcode(self, token: int, rcode: int, ede: int = 65535) -> None: ...
-    def store(self, token: int, wire: bytes) -> bytes | None:
-        """Check an upstream's reply to the query of `token`, as a UDP one is, and put it into the block's cache. The
-        checked message, to be given to reply(); None if it is no answer to that question. Raises ValueError: malformed."""
+        """Answer with a message that Python made from Slow.wire, question included, OPT not; it gets the client's id,
+        spelling and OPT, and TC if it is too large. Empty: no answer is owed. Raises KeyError: nobody waits."""
+    def reply_rcode(self, token: int, rcode: int, ede: int = 0xFFFF) -> None:
+        """Answer without records; with SERVFAIL from the cache, if it kept something stale to verify."""
+    def reply_upstream(self, token: int, wire: bytes) -> bool:
+        """Check an upstream's reply as a UDP one is, keep it in the cache, answer with it (or go on with the next step, as
+        `next` says). False: it is broken, or answers another question; the asker still waits."""
+    def chain(self, token: int) -> tuple[bytes, bytes] | None:
+        """For SLOW_CHASE: the answer so far (the CNAMEs, no OPT) and the canonical name that they lead to; None: they lead
+        nowhere any more."""
     def slow_queries(self) -> list[Slow]:
         """What left the compiled path since the last call."""
     def completed(self) -> list[tuple[int, bytes]]:
-        """Answers for tokens that ask() or resume() gave out."""
-    def log_records(self) -> list[tuple[object, ...]]:
-        """Queries of blocks with log=True that were answered since the last call: (block, seconds since query, remote,
-        local, is_stream, query header and question and OPT as bytes, response rcode, response flags, response size)."""
-    def error_records(self) -> list[tuple[object, ...]]:
-        """Failures for plugin errors since the last call: (block, rcode, qname text, qtype, failure, upstream or None)."""
-
-    @property
+        """[(token, answer)] of what ask() gave tokens for; an empty answer: none is owed."""
+    def log_records(
+        self,
+    ) -> list[tuple[int, float, tuple[str, int], str, bool, bytes, int, int, int, int]]:
+        """[(block, seconds, remote, local, is_stream, query, rcode, flags, answer size, query size)] since the last call."""
+    def error_records(self) -> list[tuple[int, int, bytes, int, int, int, tuple[str, int]]]:
+        """[(block, rcode, header and question, failure, group, upstream, remote)] since the last call."""
+    def dropped_notes(self) -> int:
+        """How many log and error records nobody took in time."""
     def waiting(self) -> int:
-        """Askers whose answer is still owed: a worker that leaves waits for them."""
+        """How many queries are parked: on their way upstream, or in Python."""
 
-    # --- upstreams ---------------------------------------------------------------------------------------------------
+    # --- upstreams
     @property
     def upstream_fd(self) -> int:
         """Readable when a reply waits: call on_upstream_readable()."""
-    def on_upstream_readable(self) -> None: ...
+    def on_upstream_readable(self) -> bool:
+        """Take replies in. True: Python has something to collect. Then flush() every UdpListener."""
     def on_tick(self) -> int:
-        """Deadlines and retries; milliseconds until it wants to be called again."""
+        """Deadlines, gauges, memory given back: milliseconds until it wants to be called again, at the latest. Then flush()
+        every UdpListener."""
     def failing_upstreams(self) -> list[tuple[int, int]]:
-        """(group, upstream) that failed since the last call: to be health-checked."""
-    def set_upstream_down(self, group: int, upstream: int, down: bool) -> None: ...
+        """[(group, upstream)] that failed since the last call: to be health-checked."""
+    def set_upstream_down(self, group: int, upstream: int, down: bool) -> None:
+        """Leave an upstream out, or take it in again."""

@@ -94,6 +94,7 @@ from fastdns._message cimport (
     REPLY_TOO_LARGE,
     Reply,
     ReplyStatus,
+    make_failure,
     read_reply,
     write_stored,
 )
@@ -178,7 +179,7 @@ cdef ZoneList _zone_list(names) except *:
     cdef ZoneList zones
     cdef bytes packed
     for name in names:
-        if not isinstance(name, bytes) or not 0 < len(name) <= NAME_MAX or name[-1]:
+        if not isinstance(name, bytes) or not 0 < len(name) <= NAME_MAX or not name.endswith(b"\0"):
             raise ValueError(f"not a canonical name on the wire: {name!r}")
     packed = b"".join(struct.pack("!H", len(name)) + name for name in names)
     zones.size = <size_t>len(packed)
@@ -318,6 +319,7 @@ cdef class Engine:
 
     def __cinit__(self, Counters counters not None, *, uint32_t inflight_max=16384):
         self.counters = counters
+        self.slots = counters.slots
         if counters.count < <size_t>WORKER_UNDECIDED + BLOCK_SLOTS:
             raise ValueError(f"{counters.count} counters are too few")
         self.inflight = Inflight(inflight_max)
@@ -430,9 +432,11 @@ cdef class Engine:
                   size_t counters):
         """A server block; its number."""
         cdef Block* block
+        cdef uint64_t* slots
         _check_name(zone)
         if self.block_count == BLOCKS_MAX:
             raise ValueError(f"more than {BLOCKS_MAX} server blocks")
+        slots = self._slots_at(counters, BLOCK_SLOTS)
         block = <Block*>calloc(1, sizeof(Block))
         if block == NULL:
             raise MemoryError
@@ -445,8 +449,7 @@ cdef class Engine:
         block.logs = log
         block.notes_errors = errors
         block.deadline_ns = deadline_ms * 1000000
-        block.slots = self.counters.slots + <size_t>WORKER_UNDECIDED
-        block.slots = self._slots_at(counters, BLOCK_SLOTS)
+        block.slots = slots
         return self.block_count - 1
 
     cdef Step* _add_step(self, uint32_t block, StepKind kind, uint32_t index) except NULL:
@@ -645,7 +648,7 @@ cdef class Engine:
     cdef void _observe_undecided(self, const Query* query, const Peer* peer, const Writer* out) noexcept nogil:
         """Count an answer outside every server block."""
         if peer.transport != INTERNAL:
-            observe_query(self.counters.slots + <size_t>WORKER_UNDECIDED, peer.transport != UDP, _is_ipv6(peer),
+            observe_query(self.slots + <size_t>WORKER_UNDECIDED, peer.transport != UDP, _is_ipv6(peer),
                           query.qtype if query.qname_len else 0, query.wants_dnssec, query.wire_len,
                           load_u16(out.data + 2) & RCODE_MASK, out.pos)
 
@@ -676,7 +679,6 @@ cdef class Engine:
     cdef void _bound_ttls(self, const Block* block, const Query* query, Limits* limits) noexcept nogil:
         """What the block's cache, standing in front of its tables, makes of TTLs."""
         cdef CacheRule* rule
-        cdef Cache cache
         cdef uint8_t index
         limits.success.low = limits.denial.low = 1
         limits.success.high = limits.denial.high = 0
@@ -742,7 +744,7 @@ cdef class Engine:
         self._write_found(block, &found, query, peer, no_limit, lookup == CACHE_STALE, out)
         if lookup == CACHE_STALE:
             rule.slots[<size_t>CACHE_SERVED_STALE] += 1
-        if lookup == CACHE_PREFETCH or lookup == CACHE_STALE:
+        if lookup == CACHE_PREFETCH or (lookup == CACHE_STALE and found.refresh_due):
             rule.slots[<size_t>CACHE_PREFETCHES] += lookup == CACHE_PREFETCH
             self._refresh(block, index, query, peer)
         return True
@@ -751,7 +753,7 @@ cdef class Engine:
                            bint is_stale, Writer* out) noexcept nogil:
         if block.rotates:
             self.rotation += 1
-        write_stored(out, found.stored, found.reply, found.ttl_at, query, found.age, found.ttl, found.is_first_ttl, True,
+        write_stored(out, found.stored, found.reply, found.ttl_at, query, found.age, found.ttl, True, True,
                      self.rotation if block.rotates else 0, self._limit_of(block, query, peer, no_limit), block.udp_max,
                      EDE_STALE if is_stale else EDE_NONE)
 
@@ -838,7 +840,7 @@ cdef class Engine:
         slowed.token = token[0]
         slowed.reason = reason
         slowed.step = step
-        self.counters.slots[<size_t>WORKER_SLOW_QUERIES] += 1
+        self.slots[<size_t>WORKER_SLOW_QUERIES] += 1
         return PENDING
 
     # --- answers that come later ---
@@ -1017,12 +1019,19 @@ cdef class Engine:
 
     cdef void _on_failure(self, Answered* answered) noexcept nogil:
         """No upstream answered: the stale answer, or SERVFAIL."""
+        cdef Reply reply
         cdef uint64_t waiter
         cdef Asker* asker
+        cdef const Block* last = NULL
+        cdef bint is_made = make_failure(answered.key.name_key, answered.key.name_len, answered.key.qtype,
+                                         answered.key.qclass, SERVFAIL, self.stored, MESSAGE_MAX, &reply)
         while self.inflight.next_waiter(answered.slot, &waiter):
             asker = asker_of(&self.askers, waiter)
             if asker == NULL:
                 continue
+            if is_made and self.blocks[asker.block] != last:
+                last = self.blocks[asker.block]
+                self._store(last, &answered.key, &reply)    # remembered for a while (RFC 9520 section 3.2)
             if asker.accepts_stale and self._serve_stale(asker):
                 continue
             self._note_failure(self.blocks[asker.block], asker, answered)
@@ -1322,5 +1331,5 @@ cdef class Engine:
 
 
 cdef void _check_name(bytes name) except *:
-    if not 0 < len(name) <= NAME_MAX or name[-1]:
+    if not 0 < len(name) <= NAME_MAX or not name.endswith(b"\0"):
         raise ValueError(f"not a canonical name on the wire: {name!r}")

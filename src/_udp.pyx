@@ -1,0 +1,308 @@
+"""UDP sockets: recvmmsg, answer, sendmmsg, with the GIL released; knows no DNS rule."""
+
+from libc.errno cimport EAGAIN, EINTR, ENOBUFS, errno
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy, memset
+
+from fastdns._answer cimport UDP_MAX, Engine
+from fastdns._askers cimport ADDRESS_MAX, UDP, Peer
+from fastdns._counters cimport WORKER_UDP_FAILURES
+from fastdns._wire cimport load_u16
+
+cdef extern from "<sys/socket.h>" nogil:
+    cdef struct iovec:
+        void* iov_base
+        size_t iov_len
+
+    cdef struct msghdr:
+        void* msg_name
+        unsigned int msg_namelen
+        iovec* msg_iov
+        size_t msg_iovlen
+        void* msg_control
+        size_t msg_controllen
+        int msg_flags
+
+    cdef struct cmsghdr:
+        size_t cmsg_len
+        int cmsg_level
+        int cmsg_type
+
+    cmsghdr* CMSG_FIRSTHDR(msghdr* message)
+    cmsghdr* CMSG_NXTHDR(msghdr* message, cmsghdr* control)
+    unsigned char* CMSG_DATA(cmsghdr* control)
+    size_t CMSG_SPACE(size_t size)
+    size_t CMSG_LEN(size_t size)
+    enum:
+        AF_INET
+        AF_INET6
+        MSG_DONTWAIT
+        MSG_TRUNC
+        MSG_CTRUNC
+
+cdef extern from "<netinet/in.h>" nogil:
+    cdef struct in_addr:
+        uint32_t s_addr
+
+    cdef struct in6_addr:
+        uint8_t s6_addr[16]
+
+    enum:
+        IPPROTO_IP
+        IPPROTO_IPV6
+
+cdef extern from * nogil:
+    """
+    #ifndef _GNU_SOURCE
+    #define _GNU_SOURCE
+    #endif
+    #include <sys/socket.h>
+    #include <netinet/in.h>
+    #include <string.h>
+    /* Declared by glibc only with _GNU_SOURCE, which Python.h defines before any system header. */
+    typedef struct mmsghdr fastdns_mmsghdr;
+    typedef struct in_pktinfo fastdns_pktinfo4;
+    typedef struct in6_pktinfo fastdns_pktinfo6;
+    """
+    ctypedef struct fastdns_mmsghdr:
+        msghdr msg_hdr
+        unsigned int msg_len
+
+    ctypedef struct fastdns_pktinfo4:
+        unsigned int ipi_ifindex
+        in_addr ipi_spec_dst
+
+    ctypedef struct fastdns_pktinfo6:
+        in6_addr ipi6_addr
+        unsigned int ipi6_ifindex
+
+    int recvmmsg(int fd, fastdns_mmsghdr* messages, unsigned int count, int flags, void* timeout)
+    int sendmmsg(int fd, fastdns_mmsghdr* messages, unsigned int count, int flags)
+    int IP_PKTINFO
+    int IPV6_PKTINFO
+
+cdef enum:
+    BATCH = 64              # datagrams of one recvmmsg
+    ROUNDS = 8              # batches of one call: then timers and deltas get their turn
+    QUERY_MAX = 4096        # octets; a longer datagram is no query and is dropped
+    CONTROL_MAX = 64        # room for one in6_pktinfo
+    SEND_TRIES = 3          # of a batch that the socket's buffer has no room for
+
+
+cdef struct Slot:
+    # One datagram's buffers.
+    uint8_t query[4096]
+    uint8_t answer[4096]
+    uint8_t query_control[64]
+    uint8_t answer_control[64]
+    Peer peer
+
+
+cdef class UdpListener:
+    """One bound socket. `fileno` stays the caller's to close, after this object is gone."""
+
+    cdef Engine engine
+    cdef uint32_t listener
+    cdef int fd
+    cdef uint64_t* failures             # a counter of the engine's
+    cdef Slot* slots                    # owned, BATCH of them
+    cdef fastdns_mmsghdr received[64]
+    cdef iovec received_parts[64]
+    cdef fastdns_mmsghdr outgoing[64]
+    cdef iovec outgoing_parts[64]
+    cdef uint32_t outgoing_count
+    cdef Slot* late                     # owned, BATCH of them: answers made after their batch
+    cdef fastdns_mmsghdr late_outgoing[64]
+    cdef iovec late_parts[64]
+    cdef uint32_t late_count
+
+    def __cinit__(self, Engine engine not None, uint32_t listener, int fileno):
+        self.engine = engine
+        self.listener = listener
+        self.fd = fileno
+        self.failures = &engine.slots[<size_t>WORKER_UDP_FAILURES]
+        self.slots = <Slot*>calloc(BATCH, sizeof(Slot))
+        self.late = <Slot*>calloc(BATCH, sizeof(Slot))
+        if self.slots == NULL or self.late == NULL:
+            raise MemoryError
+        if listener >= engine.listener_count:
+            raise IndexError(f"no listener {listener}")
+        engine.set_sender(listener, _send_late, <void*>self)
+
+    def __dealloc__(self):
+        if self.engine is not None:
+            self.engine.set_sender(self.listener, NULL, NULL)
+        free(self.slots)
+        free(self.late)
+
+    # --- receiving -----------------------------------------------------------------------------------------------------------
+
+    cdef int _receive(self) noexcept nogil:
+        """Read a batch; how many datagrams, 0 if none waits."""
+        cdef uint32_t index
+        cdef msghdr* header
+        cdef int count
+        for index in range(<uint32_t>BATCH):
+            header = &self.received[index].msg_hdr
+            self.received_parts[index].iov_base = self.slots[index].query
+            self.received_parts[index].iov_len = QUERY_MAX
+            header.msg_name = self.slots[index].peer.remote
+            header.msg_namelen = ADDRESS_MAX
+            header.msg_iov = &self.received_parts[index]
+            header.msg_iovlen = 1
+            header.msg_control = self.slots[index].query_control
+            header.msg_controllen = CONTROL_MAX
+            header.msg_flags = 0
+        count = recvmmsg(self.fd, self.received, BATCH, MSG_DONTWAIT, NULL)
+        if count < 0:
+            if errno != EAGAIN and errno != EINTR:
+                self.failures[0] += 1
+            return 0
+        return count
+
+    cdef bint _read_peer(self, uint32_t index) noexcept nogil:
+        """Who sent a datagram, and which of our addresses it came to. False: it can't be answered."""
+        cdef msghdr* header = &self.received[index].msg_hdr
+        cdef Peer* peer = &self.slots[index].peer
+        cdef cmsghdr* control = CMSG_FIRSTHDR(header)
+        cdef fastdns_pktinfo4 pktinfo4
+        cdef fastdns_pktinfo6 pktinfo6
+        if header.msg_flags & MSG_TRUNC or header.msg_namelen > <unsigned int>ADDRESS_MAX:
+            return False
+        if load_u16(&peer.remote[2]) == 0:          # port 0 can't be sent to
+            return False
+        peer.transport = UDP
+        peer.listener = <uint16_t>self.listener
+        peer.remote_len = <uint8_t>header.msg_namelen
+        peer.local_family = 0
+        while control != NULL:
+            if control.cmsg_level == IPPROTO_IP and control.cmsg_type == IP_PKTINFO:
+                memcpy(&pktinfo4, CMSG_DATA(control), sizeof(pktinfo4))
+                peer.local_family = AF_INET
+                peer.local_index = pktinfo4.ipi_ifindex
+                memcpy(peer.local, &pktinfo4.ipi_spec_dst, 4)
+            elif control.cmsg_level == IPPROTO_IPV6 and control.cmsg_type == IPV6_PKTINFO:
+                memcpy(&pktinfo6, CMSG_DATA(control), sizeof(pktinfo6))
+                peer.local_family = AF_INET6
+                peer.local_index = pktinfo6.ipi6_ifindex
+                memcpy(peer.local, &pktinfo6.ipi6_addr, 16)
+            control = CMSG_NXTHDR(header, control)
+        return True
+
+    # --- sending -------------------------------------------------------------------------------------------------------------
+
+    cdef void _send_all(self, fastdns_mmsghdr* messages, uint32_t count) noexcept nogil:
+        """Send a batch; what the kernel refuses for good is dropped and counted."""
+        cdef uint32_t sent = 0
+        cdef uint32_t tries = 0
+        cdef int result
+        while sent < count:
+            result = sendmmsg(self.fd, messages + sent, count - sent, MSG_DONTWAIT)
+            if result > 0:
+                sent += <uint32_t>result
+                continue
+            if (errno == EAGAIN or errno == ENOBUFS or errno == EINTR) and tries < <uint32_t>SEND_TRIES:
+                tries += 1
+                continue
+            self.failures[0] += 1
+            sent += 1                               # this one's destination is the trouble
+
+    # --- the way of a batch --------------------------------------------------------------------------------------------------
+
+    cdef bint _answer_batch(self) noexcept nogil:
+        """Receive, answer, send. True: more may wait."""
+        cdef int count = self._receive()
+        cdef uint32_t index
+        cdef size_t size
+        self.outgoing_count = 0
+        if count <= 0:
+            return False
+        self.engine.begin_batch()
+        for index in range(<uint32_t>count):
+            if not self._read_peer(index):
+                continue
+            size = self.engine.answer_datagram(self.slots[index].query, self.received[index].msg_len,
+                                               &self.slots[index].peer, self.slots[index].answer, UDP_MAX)
+            if size:
+                _address(&self.outgoing[self.outgoing_count], &self.outgoing_parts[self.outgoing_count],
+                         &self.slots[index], size)
+                self.outgoing_count += 1
+        self.engine.end_batch()
+        self._send_all(self.outgoing, self.outgoing_count)
+        self._flush()
+        return count == BATCH
+
+    cdef void _flush(self) noexcept nogil:
+        if self.late_count:
+            self._send_all(self.late_outgoing, self.late_count)
+            self.late_count = 0
+
+    cdef void keep_late(self, const Peer* peer, const uint8_t* wire, size_t size) noexcept nogil:
+        """Keep an answer until a batch of them is full, or flush()."""
+        cdef Slot* slot
+        if size > <size_t>UDP_MAX:
+            return
+        if self.late_count == <uint32_t>BATCH:
+            self._flush()
+        slot = &self.late[self.late_count]
+        memcpy(slot.answer, wire, size)
+        slot.peer = peer[0]
+        _address(&self.late_outgoing[self.late_count], &self.late_parts[self.late_count], slot, size)
+        self.late_count += 1
+
+    def on_readable(self):
+        """Answer what waits, in batches, up to a bound. True: Python has something to collect from the engine."""
+        cdef uint32_t rounds = 0
+        with nogil:
+            while rounds < <uint32_t>ROUNDS and self._answer_batch():
+                rounds += 1
+        return self.engine.has_notes()
+
+    def flush(self):
+        """Send the answers that replies, Python or timers made ready for clients of this socket."""
+        with nogil:
+            self._flush()
+
+
+cdef void _address(fastdns_mmsghdr* message, iovec* part, Slot* slot, size_t size) noexcept nogil:
+    """Make the message that carries a slot's answer back: to its sender, from the address that was asked."""
+    cdef msghdr* header = &message.msg_hdr
+    cdef cmsghdr* control
+    cdef fastdns_pktinfo4 pktinfo4
+    cdef fastdns_pktinfo6 pktinfo6
+    part.iov_base = slot.answer
+    part.iov_len = size
+    header.msg_name = slot.peer.remote
+    header.msg_namelen = slot.peer.remote_len
+    header.msg_iov = part
+    header.msg_iovlen = 1
+    header.msg_control = NULL
+    header.msg_controllen = 0
+    header.msg_flags = 0
+    if slot.peer.local_family == 0:
+        return
+    header.msg_control = slot.answer_control
+    control = <cmsghdr*>slot.answer_control
+    if slot.peer.local_family == AF_INET:
+        memset(&pktinfo4, 0, sizeof(pktinfo4))
+        memcpy(&pktinfo4.ipi_spec_dst, slot.peer.local, 4)
+        header.msg_controllen = CMSG_SPACE(sizeof(pktinfo4))
+        control.cmsg_level = IPPROTO_IP
+        control.cmsg_type = IP_PKTINFO
+        control.cmsg_len = CMSG_LEN(sizeof(pktinfo4))
+        memcpy(CMSG_DATA(control), &pktinfo4, sizeof(pktinfo4))
+        return
+    memset(&pktinfo6, 0, sizeof(pktinfo6))
+    memcpy(&pktinfo6.ipi6_addr, slot.peer.local, 16)
+    pktinfo6.ipi6_ifindex = slot.peer.local_index
+    header.msg_controllen = CMSG_SPACE(sizeof(pktinfo6))
+    control.cmsg_level = IPPROTO_IPV6
+    control.cmsg_type = IPV6_PKTINFO
+    control.cmsg_len = CMSG_LEN(sizeof(pktinfo6))
+    memcpy(CMSG_DATA(control), &pktinfo6, sizeof(pktinfo6))
+
+
+cdef void _send_late(void* context, const Peer* peer, const uint8_t* wire, size_t size) noexcept nogil:
+    """The engine's way to a client whose answer was made after its batch."""
+    (<UdpListener>context).keep_late(peer, wire, size)
