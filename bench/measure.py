@@ -40,7 +40,7 @@ class Sample:
     sent: int
     answered: int
     lost: int
-    wrong: int  # another rcode than NOERROR, or no answer record
+    wrong: int  # another rcode than NOERROR, or no answer record; see Scenario.negative
     p50: float
     p99: float
     p999: float
@@ -104,7 +104,9 @@ def run_scenario(bench: Bench, scenario: Scenario) -> Outcome:
         for number in range(bench.rounds):
             for asking in scenario.askings:
                 for running, client in runners:
-                    sample = measure(running, client, asking, seconds=bench.seconds, salt=salt)
+                    sample = measure(
+                        running, client, asking, seconds=bench.seconds, salt=salt, negative=scenario.negative
+                    )
                     salt += sample.sent
                     outcome.samples.append(sample)
                     bench.say(f"{scenario.name} {number + 1}/{bench.rounds} {asking.name}: {describe(sample)}")
@@ -161,7 +163,9 @@ def warm(client: load.Client, count: int) -> None:
         client.run(seconds=30.0, window=32, limit=count, wait=True)
 
 
-def measure(running: Running, client: load.Client, asking: Asking, *, seconds: float, salt: int) -> Sample:
+def measure(
+    running: Running, client: load.Client, asking: Asking, *, seconds: float, salt: int, negative: bool = False
+) -> Sample:
     """One round, from the load's core."""
     with process.affinity({process.cores()[1]}):
         client.run(seconds=0.1, window=16, wait=True, salt=salt ^ (1 << 31) if asking.fresh else None)
@@ -174,6 +178,7 @@ def measure(running: Running, client: load.Client, asking: Asking, *, seconds: f
             salt=salt if asking.fresh else None,
         )
         spent = running.cpu_ns() - before
+    right = ("NOERROR", "NXDOMAIN") if negative else ("NOERROR",)
     return Sample(
         server=running.name,
         asking=asking.name,
@@ -182,7 +187,7 @@ def measure(running: Running, client: load.Client, asking: Asking, *, seconds: f
         sent=result.sent,
         answered=result.answered,
         lost=result.lost,
-        wrong=result.answered - result.rcodes.get("NOERROR", 0) + result.empty,
+        wrong=result.answered - sum(result.rcodes.get(name, 0) for name in right) + (0 if negative else result.empty),
         p50=result.p50,
         p99=result.p99,
         p999=result.p999,

@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 from bench import servers
-from bench.servers import MISS_ZONE, Maker
-from bench.world import AAAA, PTR, SRV, A, Question, World, message
+from bench.servers import MISS_ZONE, NOWHERE_ZONE, Maker
+from bench.world import AAAA, OUTSIDE, PTR, SRV, A, Question, World, message, pod_mix
 
-MISS_ADDRESS = bytes([192, 0, 2, 1])
+MISS_ADDRESS = OUTSIDE.packed
 ECHO_QUESTION = Question(message("floor.test.", A), bytes([10, 96, 0, 10]))
 MISS_QUESTION = Question(message(f"warmup-0.{MISS_ZONE}.", A), MISS_ADDRESS)
 
@@ -38,7 +38,10 @@ class Asking:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Scenario:
-    """`checked` are questions whose answers are compared first; `warm`: all questions are asked before measuring."""
+    """`checked` are questions whose answers are compared first; `warm`: all questions are asked before measuring.
+
+    `negative`: NXDOMAIN and empty answers are right here, and only other rcodes count as wrong.
+    """
 
     name: str
     title: str
@@ -50,6 +53,7 @@ class Scenario:
     needs_upstream: bool = False
     extra: int = 16
     warm: bool = False
+    negative: bool = False
 
 
 SATURATED = Asking("saturated")
@@ -96,6 +100,31 @@ def hosts(world: World, coredns: str) -> Scenario:
         checked=tuple(asked[:200]),
         askings=(SATURATED,),
         extra=22,
+    )
+
+
+def mix(world: World, coredns: str) -> Scenario:
+    """Search paths and all: cluster names, NXDOMAINs of the cluster and of the upstream, forwarded names."""
+    asked = pod_mix(world, MISS_ZONE, NOWHERE_ZONE)
+    ready = world.question(8, A)
+    return Scenario(
+        name="pod mix",
+        title=f"what pods ask with ndots:5, {world.services:,} Services",
+        entrants=(
+            Entrant("floor", servers.echo, ECHO_QUESTION, is_floor=True),
+            Entrant("fastdns", servers.fastdns(servers.cluster_corefile), ready, watches=True),
+            Entrant("unbound", servers.unbound_both, ready),
+            Entrant("dnsmasq", servers.dnsmasq_both, ready),
+            Entrant("CoreDNS", servers.coredns(coredns, servers.cluster_corefile), ready, watches=True),
+        ),
+        questions=wires(asked),
+        checked=tuple(asked[:240]),
+        askings=(SATURATED,),
+        needs_api=True,
+        needs_upstream=True,
+        extra=70,
+        warm=True,
+        negative=True,
     )
 
 
@@ -146,6 +175,7 @@ def all_scenarios(world: World, coredns: str) -> dict[str, Callable[[], Scenario
     return {
         "hit": lambda: hit(world, coredns),
         "hosts": lambda: hosts(world, coredns),
+        "pod-mix": lambda: mix(world, coredns),
         "cache-hit-1k": lambda: cache_hit(1000, coredns),
         "cache-hit-100k": lambda: cache_hit(100_000, coredns),
         "miss": lambda: miss(coredns),

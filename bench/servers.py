@@ -13,10 +13,11 @@ import sys
 from collections.abc import Callable
 
 from bench.process import Command
-from bench.world import PORTS, ZONE, World
+from bench.world import OUTSIDE, PORTS, ZONE, World
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-MISS_ZONE = "miss.example"
+MISS_ZONE = "miss.example"  # the upstream has every name below it
+NOWHERE_ZONE = "nowhere.example"  # it has no name at all below this one
 REVERSE_ZONES = ("10.in-addr.arpa",)
 
 
@@ -71,7 +72,8 @@ def coredns(binary: str, corefile: Callable[[Scene], str]) -> Maker:
 
 
 def cluster_corefile(scene: Scene) -> str:
-    """kubeadm's default, less what needs fixed ports or an upstream (health, ready, loop, forward)."""
+    """kubeadm's default, less what needs fixed ports or the world outside (health, ready, loop)."""
+    forward = f"forward . 127.0.0.1:{scene.upstream}" if scene.upstream else ""
     return f""".:{scene.port} {{
     bind 127.0.0.1
     errors
@@ -82,6 +84,7 @@ def cluster_corefile(scene: Scene) -> str:
         ttl 30
     }}
     prometheus 127.0.0.1:{scene.port + 500}
+    {forward}
     cache 30 {{
         disable success {ZONE}
         disable denial {ZONE}
@@ -126,6 +129,7 @@ def forward_corefile(scene: Scene) -> str:
 def knot(scene: Scene) -> Command:
     """The cluster's names as zones; one UDP worker."""
     files = {ZONE: cluster_zone(scene.world), REVERSE_ZONES[0]: reverse_zone(scene.world), MISS_ZONE: miss_zone()}
+    files[NOWHERE_ZONE] = zone_head(NOWHERE_ZONE)
     zones = "".join(
         f"  - domain: {zone}\n    file: {write(scene, f'{zone}.zone', text)}\n" for zone, text in files.items()
     )
@@ -156,6 +160,13 @@ def dnsmasq_hosts(scene: Scene) -> Command:
     return Command((executable("dnsmasq"), *dnsmasq_base(scene), *options))
 
 
+def dnsmasq_both(scene: Scene) -> Command:
+    """As dnsmasq_hosts, and everything else forwarded."""
+    hosts = write(scene, "hosts", hosts_file(scene.world))
+    options = [f"--addn-hosts={hosts}", f"--local=/{ZONE}/", "--no-resolv", "--cache-size=10000"]
+    return Command((executable("dnsmasq"), *dnsmasq_base(scene), *options, f"--server=127.0.0.1#{scene.upstream}"))
+
+
 def dnsmasq_forward(scene: Scene) -> Command:
     options = ["--no-resolv", f"--server=127.0.0.1#{scene.upstream}", "--cache-size=200000", "--dns-forward-max=10000"]
     return Command((executable("dnsmasq"), *dnsmasq_base(scene), *options))
@@ -169,6 +180,12 @@ def dnsmasq_base(scene: Scene) -> list[str]:
 def unbound_hosts(scene: Scene) -> Command:
     """The cluster's names as local data."""
     return unbound(scene, local_data(scene.world))
+
+
+def unbound_both(scene: Scene) -> Command:
+    """As unbound_hosts, and everything else forwarded."""
+    forward = f'forward-zone:\n    name: "."\n    forward-addr: 127.0.0.1@{scene.upstream}\n'
+    return unbound(scene, local_data(scene.world), forward)
 
 
 def unbound_forward(scene: Scene) -> Command:
@@ -218,7 +235,7 @@ def cluster_zone(world: World) -> str:
     lines = [zone_head(ZONE)]
     for i in world.with_cluster_ip():
         name = world.fqdn(i)
-        lines.append(f"{name} A {world.ipv4(i)}\n{name} AAAA {world.ipv6(i)}\n")
+        lines.extend(f"{name} {address_type(ip)} {ip}\n" for ip in world.cluster_ips(i))
         lines.extend(f"_{port}._tcp.{name} SRV 0 50 {number} {name}\n" for port, number in PORTS)
     return "".join(lines)
 
@@ -230,14 +247,18 @@ def reverse_zone(world: World) -> str:
 
 
 def miss_zone() -> str:
-    return f"{zone_head(MISS_ZONE).replace('$TTL 30', '$TTL 3600')}* A 192.0.2.1\n"
+    return f"{zone_head(MISS_ZONE).replace('$TTL 30', '$TTL 3600')}* A {OUTSIDE}\n"
+
+
+def address_type(ip: str) -> str:
+    return "AAAA" if ":" in ip else "A"
 
 
 def hosts_file(world: World) -> str:
-    lines = []
+    lines: list[str] = []
     for i in world.with_cluster_ip():
         name = world.fqdn(i).rstrip(".")
-        lines.append(f"{world.ipv4(i)} {name}\n{world.ipv6(i)} {name}\n")
+        lines.extend(f"{ip} {name}\n" for ip in world.cluster_ips(i))
     return "".join(lines)
 
 
@@ -245,7 +266,7 @@ def local_data(world: World) -> str:
     lines = [f'    local-zone: "{zone}." static\n' for zone in (ZONE, *REVERSE_ZONES)]
     for i in world.with_cluster_ip():
         name = world.fqdn(i)
-        records = [f"{name} 30 A {world.ipv4(i)}", f"{name} 30 AAAA {world.ipv6(i)}"]
+        records = [f"{name} 30 {address_type(ip)} {ip}" for ip in world.cluster_ips(i)]
         records.append(f"{world.ipv4(i).reverse_pointer}. 30 PTR {name}")
         records.extend(f"_{port}._tcp.{name} 30 SRV 0 50 {number} {name}" for port, number in PORTS)
         lines.extend(f'    local-data: "{record}"\n' for record in records)

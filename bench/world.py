@@ -1,8 +1,9 @@
 """The cluster that every server of a run answers for: its objects, its names, the questions asked about them.
 
 Everything follows from a size, so that the fake API server, a zone file and the load agree without passing data.
-Service `i` has a cluster IP of each family and two named ports; each tenth one is headless, so that what happens to its
-EndpointSlice can be seen in answers. Objects carry the metadata of real ones, managedFields too: parsing it is work.
+Service `i` has a cluster IP of each family and two named ports; of each ten one has IPv4 only (its AAAA is NODATA), and
+one is headless, so that what happens to its EndpointSlice can be seen in answers. Objects carry the metadata of real ones,
+managedFields too: parsing it is work.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ import dataclasses
 import ipaddress
 import random
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 ZONE = "cluster.local"
 A, PTR, AAAA, SRV = 1, 12, 28, 33
+NXDOMAIN = 3
+OUTSIDE = ipaddress.IPv4Address("192.0.2.1")  # what every name of the upstream has
 FIRST_IPV4 = int(ipaddress.IPv4Address("10.96.0.10"))
 FIRST_IPV6 = int(ipaddress.IPv6Address("fd00:10:96::10"))
 FIRST_POD = int(ipaddress.IPv4Address("10.128.0.1"))
@@ -25,10 +28,11 @@ PORTS = (("http", 80), ("metrics", 9090))
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Question:
-    """A message to send and octets that a right answer has after its question."""
+    """A message to send, the rcode of a right answer, and octets after its question; none: it has no answer record."""
 
     wire: bytes
     expected: bytes
+    rcode: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -49,6 +53,9 @@ class World:
     def is_headless(self, i: int) -> bool:
         return i % 10 == 9
 
+    def is_ipv4_only(self, i: int) -> bool:
+        return i % 10 == 8
+
     def ipv4(self, i: int) -> ipaddress.IPv4Address:
         return ipaddress.IPv4Address(FIRST_IPV4 + i)
 
@@ -63,6 +70,11 @@ class World:
     def with_cluster_ip(self) -> Iterator[int]:
         return (i for i in range(self.services) if not self.is_headless(i))
 
+    def cluster_ips(self, i: int) -> list[str]:
+        if self.is_headless(i):
+            return ["None"]
+        return [str(self.ipv4(i))] if self.is_ipv4_only(i) else [str(self.ipv4(i)), str(self.ipv6(i))]
+
     # --- objects ---
     def namespaces(self) -> list[dict[str, Any]]:
         count = (self.services + self.per_namespace - 1) // self.per_namespace
@@ -71,7 +83,7 @@ class World:
         return [{"metadata": _metadata(name, "", {"kubernetes.io/metadata.name": name}), **state} for name in names]
 
     def service(self, i: int) -> dict[str, Any]:
-        addresses = ["None"] if self.is_headless(i) else [str(self.ipv4(i)), str(self.ipv6(i))]
+        addresses = self.cluster_ips(i)
         spec = {
             "ports": [{"name": n, "protocol": "TCP", "port": p, "targetPort": n} for n, p in PORTS],
             "selector": {"app": self.name(i)},
@@ -79,8 +91,8 @@ class World:
             "clusterIPs": addresses,
             "type": "ClusterIP",
             "sessionAffinity": "None",
-            "ipFamilies": ["IPv4", "IPv6"],
-            "ipFamilyPolicy": "PreferDualStack",
+            "ipFamilies": ["IPv4"] if self.is_ipv4_only(i) else ["IPv4", "IPv6"],
+            "ipFamilyPolicy": "SingleStack" if self.is_ipv4_only(i) else "PreferDualStack",
             "internalTrafficPolicy": "Cluster",
         }
         labels = {"app": self.name(i), "app.kubernetes.io/managed-by": "Helm"}
@@ -126,14 +138,37 @@ class World:
         return Question(message(f"_http._tcp.{self.fqdn(i)}", SRV), struct.pack("!H", 80))
 
     def questions(self, qtypes: tuple[int, ...], limit: int = 40_000, seed: int = 1) -> list[Question]:
-        """Questions of these types about services with a cluster IP, shuffled, but always in the same way."""
+        """Questions of these types about services with both cluster IPs, always shuffled in the same way."""
         order = random.Random(seed)
-        services = list(self.with_cluster_ip())
+        services = [i for i in self.with_cluster_ip() if not self.is_ipv4_only(i)]
         order.shuffle(services)
         chosen = services[: max(1, limit // len(qtypes))]
         asked = [self.question(i, qtype) for i in chosen for qtype in qtypes]
         order.shuffle(asked)
         return asked
+
+
+def pod_mix(world: World, outside: str, nowhere: str, *, limit: int = 40_000, seed: int = 1) -> list[Question]:
+    """What pods ask with `ndots:5`, Zipf over the names: half of the look-ups for a Service by its full name, half for a
+    name below `outside` that is tried below the four domains of the search path first (`nowhere` is the node's own).
+    """
+    order = random.Random(seed)
+    single = [i for i in range(world.services) if world.is_ipv4_only(i)]
+    weights = [1 / (rank + 1) for rank in range(len(single))]
+    chosen = order.choices(single, weights, k=max(1, limit // 12))
+    asked = []
+    for i in chosen:
+        asked += [world.question(i, A), Question(message(world.fqdn(i), AAAA), b"")]
+        asked += search_path(
+            f"host-{i:05}.{outside}", (f"{world.namespace(i)}.svc.{ZONE}", f"svc.{ZONE}", ZONE, nowhere)
+        )
+    return asked
+
+
+def search_path(name: str, domains: Sequence[str]) -> list[Question]:
+    """A and AAAA of the name below each domain (NXDOMAIN), then of the name itself."""
+    tried = [Question(message(f"{name}.{domain}.", qtype), b"", NXDOMAIN) for domain in domains for qtype in (A, AAAA)]
+    return [*tried, Question(message(f"{name}.", A), OUTSIDE.packed), Question(message(f"{name}.", AAAA), b"")]
 
 
 def message(name: str, qtype: int, *, edns: int = 0) -> bytes:
@@ -145,9 +180,11 @@ def message(name: str, qtype: int, *, edns: int = 0) -> bytes:
 
 
 def is_right(question: Question, answer: bytes) -> bool:
-    """True for NOERROR with an answer record and the octets that are expected."""
-    if len(answer) < len(question.wire) or not answer[2] & 0x80 or answer[3] & 15:
+    """True for an answer with the rcode and the octets that are expected; expecting none is expecting no record."""
+    if len(answer) < len(question.wire) or not answer[2] & 0x80 or answer[3] & 15 != question.rcode:
         return False
+    if not question.expected:
+        return answer[6:8] == b"\0\0"
     return answer[6:8] != b"\0\0" and question.expected in answer[len(question.wire) :]
 
 

@@ -229,9 +229,19 @@ def test_world_is_the_same_each_time():
 
     world = World(services=50)
     assert world.questions((A, SRV)) == World(services=50).questions((A, SRV))
-    assert len(world.questions((A, SRV))) == 90
+    assert len(world.questions((A, SRV))) == 80
     assert world.service(0) == World(services=50).service(0)
     assert world.service(9)["spec"]["clusterIPs"] == ["None"]
+
+
+def test_pods_try_their_search_path_first():
+    from bench.world import NXDOMAIN, World, message, pod_mix
+
+    asked = pod_mix(World(services=20), "out.example", "node.example", limit=24)
+    assert [question.rcode for question in asked[:12]] == [0, 0, *[NXDOMAIN] * 8, 0, 0]
+    i = int(asked[0].wire[21:26])
+    tried = [f"host-{i:05}.out.example.{domain}" for domain in ("team-000.svc.cluster.local.", "svc.cluster.local.")]
+    assert [question.wire for question in asked[2:6:2]] == [message(name, 1) for name in tried]
 
 
 def test_only_the_expected_answer_is_right():
