@@ -103,12 +103,16 @@ def format_text(record: logging.LogRecord) -> str:
 
 
 def format_json(record: logging.LogRecord) -> str:
+    """The fields that CoreDNS's JSON log has."""
     moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
-    fields = {
+    level = LEVELS.get(record.levelno, "INFO")
+    fields: dict[str, object] = {
         "time": f"{moment}.{int(record.msecs):03d}Z",
-        "level": LEVELS.get(record.levelno, "INFO").lower(),
+        "level": "WARN" if level == "WARNING" else level,
         "msg": message_of(record),
     }
+    if plugin := plugin_of(record.name):
+        fields |= {"msg": str(fields["msg"]).removeprefix(f"plugin/{plugin}: "), "plugin": plugin}
     return json.dumps(fields | getattr(record, "fields", {}), ensure_ascii=False)
 
 

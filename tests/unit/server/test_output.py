@@ -78,8 +78,9 @@ def test_levels_are_named_as_coredns_names_them() -> None:
 def test_json_is_one_object_a_line() -> None:
     record = make_record("fastdns.forward.tls", 'quote " and \x00', logging.ERROR)
     fields = json.loads(output.format_json(record))
-    assert fields["level"] == "error"
-    assert fields["msg"] == 'plugin/forward: quote " and \x00'
+    assert fields["level"] == "ERROR"
+    assert fields["plugin"] == "forward"
+    assert fields["msg"] == 'quote " and \x00'
 
 
 def test_exception_is_told(pipe: tuple[int, int]) -> None:

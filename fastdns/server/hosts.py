@@ -1,0 +1,187 @@
+"""A hosts file and the lines of the Corefile in, deltas of a name table out; read again when the file changes.
+
+As CoreDNS's plugin hosts: names outside of the plugin's zones are left out, `*.x` stands for one label, a name that isn't there
+is SERVFAIL (there is no SOA to say NXDOMAIN with), other types of a name that is are NODATA. A reverse name that isn't there
+goes to the next plugin, whatever `fallthrough` says.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import logging
+import os
+import struct
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from fastdns.config import model
+from fastdns.dns import names
+
+logger = logging.getLogger(__name__)
+
+REVERSE = ("in-addr.arpa.", "ip6.arpa.")
+FIELD_MAX = 1024  # octets; a longer one is no name and no address
+A, PTR, AAAA = 1, 12, 28
+AA = 0x0400
+# Of fastdns/_trie.pxd.
+PUT, REMOVE, ZONE, SYNCED = 1, 2, 3, 5
+NO_SOA, MISS_SERVFAIL, WILDCARD_ONE_LABEL = 4, 8, 16
+ONLY_THESE = 2
+FIXED, WHOLE = 0, 1
+DELTA_MAX = 64 * 1024
+
+Item = TypeVar("Item")
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+@dataclasses.dataclass(slots=True)
+class Entries:
+    """Names in canonical wire form."""
+
+    forward: dict[bytes, list[Address]] = dataclasses.field(default_factory=dict)
+    reverse: dict[bytes, list[bytes]] = dataclasses.field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        return sum(map(len, self.forward.values())) + sum(map(len, self.reverse.values()))
+
+
+class HostsSource:
+    """One hosts plugin: what it serves now."""
+
+    def __init__(self, plugin: model.Hosts) -> None:
+        self.plugin = plugin
+        self.entries = 0
+        self.modified_ns = 0
+        self._stamp: tuple[int, int] | None = None
+        self._served: dict[bytes, bytes] = {}
+        self._zones = [names.to_canonical_wire(zone) for zone in plugin.zones]
+
+    def start(self) -> Iterator[bytes]:
+        """Deltas that fill an empty table."""
+        yield b"".join(encode_zone(zone) for zone in dict.fromkeys((*self.plugin.zones, *REVERSE)))
+        if not os.path.exists(self.plugin.path):
+            logger.warning("plugin/hosts: File does not exist: %s", self.plugin.path)
+        self._stamp = None
+        yield from self._replace(self._load() or [])
+        yield struct.pack(">BB", SYNCED, 1)
+
+    def refresh(self) -> Iterator[bytes]:
+        """Deltas for what has changed in the file, if it has."""
+        lines = self._load()
+        if lines is not None:
+            yield from self._replace(lines)
+
+    def _load(self) -> list[str] | None:
+        """The file's lines if it is another than before. A file that can't be read changes nothing."""
+        try:
+            with open(self.plugin.path, encoding="utf-8", errors="surrogateescape") as file:
+                status = os.fstat(file.fileno())
+                stamp = (status.st_mtime_ns, status.st_size)
+                if stamp == self._stamp:
+                    return None
+                lines = file.read().splitlines()
+        except OSError:
+            return None
+        self._stamp, self.modified_ns = stamp, status.st_mtime_ns
+        return lines
+
+    def _replace(self, lines: Iterable[str]) -> Iterator[bytes]:
+        entries = Entries()
+        for line in (*lines, *self.plugin.inline):
+            self._add_line(entries, line)
+        self.entries = entries.count
+        wanted = {name: encode_addresses(found, self.plugin.ttl) for name, found in entries.forward.items()}
+        wanted |= {name: encode_targets(found, self.plugin.ttl) for name, found in entries.reverse.items()}
+        yield from pack_deltas(self._operations(wanted))
+        self._served = wanted
+
+    def _operations(self, wanted: dict[bytes, bytes]) -> Iterator[bytes]:
+        for name in self._served.keys() - wanted.keys():
+            yield bytes([REMOVE]) + name
+        for name, data in wanted.items():
+            if self._served.get(name) != data:
+                yield bytes([PUT]) + name + struct.pack(">I", len(data)) + data
+
+    def _add_line(self, entries: Entries, line: str) -> None:
+        fields = line.partition("#")[0].split()
+        address = parse_address(fields[0]) if fields else None
+        if address is None:
+            return
+        for field in fields[1:]:
+            name = encode_name(field)
+            if name is None or not self._is_served(name):
+                continue
+            append_new(entries.forward.setdefault(name, []), address)
+            if self.plugin.reverse and not name.startswith(b"\1*"):
+                pointer = names.to_canonical_wire(address.reverse_pointer)
+                append_new(entries.reverse.setdefault(pointer, []), name)
+
+    def _is_served(self, name: bytes) -> bool:
+        return any(is_below(name, zone) for zone in self._zones)
+
+
+def append_new(held: list[Item], item: Item) -> None:
+    if item not in held:
+        held.append(item)
+
+
+def parse_address(text: str) -> Address | None:
+    """An IPv6 zone (`%eth0`) is left out; an IPv4 address in IPv6 form is one of IPv4."""
+    try:
+        address = ipaddress.ip_address(text[:FIELD_MAX].partition("%")[0])
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address
+
+
+def encode_name(text: str) -> bytes | None:
+    try:
+        return names.to_canonical_wire(text)
+    except ValueError:
+        return None
+
+
+def is_below(name: bytes, zone: bytes) -> bool:
+    """True if `zone` is the end of `name` at a label."""
+    at = 0
+    while at < len(name):
+        if name[at:] == zone:
+            return True
+        at += name[at] + 1
+    return False
+
+
+def encode_zone(zone: str) -> bytes:
+    flags = NO_SOA | MISS_SERVFAIL | WILDCARD_ONE_LABEL
+    return bytes([ZONE]) + names.to_canonical_wire(zone) + struct.pack(">HHHHIH", flags, AA, AA, 0, 0, 0)
+
+
+def encode_addresses(addresses: list[Address], ttl: int) -> bytes:
+    sets = []
+    for version, qtype in ((4, A), (6, AAAA)):
+        packed = [address.packed for address in addresses if address.version == version]
+        if packed:
+            sets.append(struct.pack(">HBIHI", qtype, FIXED, ttl, len(packed), sum(map(len, packed))) + b"".join(packed))
+    return struct.pack(">HB", 0, len(sets)) + b"".join(sets)
+
+
+def encode_targets(targets: list[bytes], ttl: int) -> bytes:
+    octets = b"".join(struct.pack(">H", len(target)) + target for target in targets)
+    return struct.pack(">HBHBIHI", ONLY_THESE, 1, PTR, WHOLE, ttl, len(targets), len(octets)) + octets
+
+
+def pack_deltas(operations: Iterable[bytes]) -> Iterator[bytes]:
+    """Runs of operations of about DELTA_MAX octets, so that applying one takes little time."""
+    held: list[bytes] = []
+    size = 0
+    for operation in operations:
+        held.append(operation)
+        size += len(operation)
+        if size >= DELTA_MAX:
+            yield b"".join(held)
+            held, size = [], 0
+    if held:
+        yield b"".join(held)
