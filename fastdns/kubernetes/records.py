@@ -190,22 +190,47 @@ def _port(port: objects.Port, complain: Complain) -> bytes | None:
     return number.to_bytes(2, "big") + bytes([len(name)]) + name + bytes([len(protocol)]) + protocol
 
 
-def read_endpoints(made: Groups) -> Iterator[Endpoint]:
-    """The endpoints of groups, as they were given, once for each group."""
+Port = tuple[int, str, str]
+"""Number, name, protocol."""
+
+
+def read_groups(made: Groups) -> Iterator[tuple[list[Port], list[Endpoint]]]:
+    """The ports and endpoints of groups, as they were given."""
     at = 2
     for _ in range(int.from_bytes(made[:2], "big")):
-        count = made[at]
-        at += 1
+        found: list[Port] = []
+        count, at = made[at], at + 1
+        for _ in range(count):
+            number, at = int.from_bytes(made[at : at + 2], "big"), at + 2
+            name, at = made[at + 1 : at + 1 + made[at]], at + 1 + made[at]
+            protocol, at = made[at + 1 : at + 1 + made[at]], at + 1 + made[at]
+            found.append((number, name.decode(), protocol.decode()))
+        endpoints, at = _read_addresses(made, at)
+        yield found, endpoints
+
+
+def read_endpoints(made: Groups) -> Iterator[Endpoint]:
+    """The endpoints of groups, once for each group."""
+    at = 2
+    for _ in range(int.from_bytes(made[:2], "big")):
+        count, at = made[at], at + 1
         for _ in range(count):
             at += 3 + made[at + 2]
             at += 1 + made[at]
-        left = int.from_bytes(made[at : at + 4], "big")
-        at += 4
-        for _ in range(left):
-            size = 4 if made[at] == 4 else 16
-            address, at = made[at + 1 : at + 1 + size], at + 1 + size
-            label, at = made[at + 1 : at + 1 + made[at]], at + 1 + made[at]
-            yield address, label
+        endpoints, at = _read_addresses(made, at)
+        yield from endpoints
+
+
+def _read_addresses(made: Groups, at: int) -> tuple[list[Endpoint], int]:
+    """The addresses of the group at hand, and where it ends."""
+    end_at = at + 4
+    found: list[Endpoint] = []
+    for _ in range(int.from_bytes(made[at:end_at], "big")):
+        label_at = end_at + (5 if made[end_at] == 4 else 17)
+        address, size = made[end_at + 1 : label_at], made[label_at]
+        end_at = label_at + 1 + size
+        found.append((address, made[label_at + 1 : end_at]))
+    return found, end_at
 
 
 def endpoint_label(endpoint: Endpoint) -> bytes:
@@ -308,12 +333,16 @@ def wire_name(text: str) -> bytes:
     return name
 
 
+REVERSE_APEXES = (b"\7in-addr\4arpa\0", b"\3ip6\4arpa\0")
+_OCTETS = [label(str(octet)) for octet in range(256)]
+_NIBBLES = [f"\x01{octet & 15:x}\x01{octet >> 4:x}".encode() for octet in range(256)]
+
+
 def reverse_name(address: bytes) -> bytes:
     """The wire name that a PTR question for a packed address asks (RFC 1035 section 3.5, RFC 3596 section 2.5)."""
     if len(address) == 4:
-        return b"".join(label(str(octet)) for octet in reversed(address)) + b"\7in-addr\4arpa\0"
-    nibbles = reversed(address.hex())
-    return "".join(f"\x01{nibble}" for nibble in nibbles).encode() + b"\3ip6\4arpa\0"
+        return b"".join([_OCTETS[octet] for octet in reversed(address)]) + REVERSE_APEXES[0]
+    return b"".join([_NIBBLES[octet] for octet in reversed(address)]) + REVERSE_APEXES[1]
 
 
 def address_text(address: bytes) -> str:
@@ -326,9 +355,6 @@ def is_below(name: bytes, ancestor: bytes) -> bool:
     while len(name) - at > len(ancestor):
         at += name[at] + 1
     return name[at:] == ancestor
-
-
-REVERSE_APEXES = (b"\7in-addr\4arpa\0", b"\3ip6\4arpa\0")
 
 
 def is_reverse_zone(name: bytes) -> bool:

@@ -15,83 +15,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from fastdns.config import model
-from fastdns.kubernetes import objects, records
+from fastdns.kubernetes import nodes, objects, questions, records
 from fastdns.kubernetes.objects import Kind
 
 logger = logging.getLogger(__name__)
 
 FRAME_MAX = 65536
 """Octets of operations that `snapshot` and `drain_frames` put together; a larger one goes alone."""
-ABSENT, CLUSTER, HEADLESS, EXTERNAL, UNUSABLE = range(5)
-"""A Service's form. ABSENT: only its slices are known. UNUSABLE: it is known, but has no answer."""
-_FORMS = ("absent", "cluster", "headless", "external", "unusable")
 _LABEL = re.compile(r"[a-z0-9_](?:[-a-z0-9_]{0,61}[a-z0-9_])?")
-_IPV6_KEY = 1 << 128
-
-
-class Namespace:
-    """A namespace, known as an object (`exists`) or only by what is in it."""
-
-    __slots__ = ("exists", "generation", "name", "pods", "served", "services", "slices", "uid")
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.exists = False
-        self.served = False
-        self.uid = 0
-        self.generation = 0
-        self.services: dict[str, Service] = {}
-        self.slices: dict[str, Slice] = {}
-        self.pods: dict[str, Pod] = {}
-
-    @property
-    def is_empty(self) -> bool:
-        return not (self.exists or self.services or self.slices or self.pods)
-
-
-class Service:
-    """A Service and the slices that carry its name."""
-
-    __slots__ = ("addresses", "created", "form", "generation", "name", "own", "served", "slices", "space", "uid")
-
-    def __init__(self, space: Namespace, name: str) -> None:
-        self.space = space
-        self.name = name
-        self.form = ABSENT
-        self.own: bytes = records.NO_GROUPS  # EXTERNAL: the target's wire name
-        self.addresses: tuple[int, ...] = ()
-        self.created = ""
-        self.uid = 0
-        self.generation = 0
-        self.slices: tuple[Slice, ...] = ()  # by name
-        self.served = False
-
-    @property
-    def labels(self) -> bytes:
-        """`name.ns.svc` as labels, without root."""
-        return records.label(self.name) + records.label(self.space.name) + b"\3svc"
-
-
-class Slice:
-    """An EndpointSlice, or an Endpoints object, as the groups that it adds to its Service."""
-
-    __slots__ = ("generation", "groups", "name", "service", "uid")
-
-    def __init__(self, service: Service, name: str) -> None:
-        self.service = service
-        self.name = name
-        self.groups = records.NO_GROUPS
-        self.uid = 0
-        self.generation = 0
-
-
-class Pod:
-    __slots__ = ("addresses", "generation", "uid")
-
-    def __init__(self) -> None:
-        self.addresses: tuple[str, ...] = ()
-        self.uid = 0
-        self.generation = 0
 
 
 class TreeCache:
@@ -114,20 +45,22 @@ class TreeCache:
         self.serial = 0
         self._clock = clock
         self._complain = complain
-        self._zones = [records.wire_name(zone.lower()) for zone in config.zones]
-        self._forward = [zone for zone in self._zones if not records.is_reverse_zone(zone)]
-        self._primary = records.wire_name(records.primary_zone([zone.lower() for zone in config.zones]))
+        self.zones = [records.wire_name(zone.lower()) for zone in config.zones]
+        self.forward = [zone for zone in self.zones if not records.is_reverse_zone(zone)]
+        self._reverse_apexes = tuple(zone for zone in self.zones if zone in records.REVERSE_APEXES)
+        self._reverse_parts = [zone for zone in self.zones if zone not in records.REVERSE_APEXES]
+        self.primary = records.wire_name(records.primary_zone([zone.lower() for zone in config.zones]))
         self._exposed = frozenset(config.namespaces)
         parsed = (records.parse_address(text) for text in local_ips)
-        self._local = tuple(dict.fromkeys(address for address in parsed if address))
-        self._local_keys = frozenset(_key(address) for address in self._local)
-        self._namespaces: dict[str, Namespace] = {}
-        self._by_cluster_ip: dict[int, Service | tuple[Service, ...]] = {}
-        self._by_ip: dict[int, Slice | tuple[Slice, ...]] = {}
-        self._pod_count: dict[tuple[str, str], int] = {}
+        self.local = tuple(dict.fromkeys(address for address in parsed if address))
+        self._local_keys = frozenset(nodes.key_of(address) for address in self.local)
+        self.namespaces: dict[str, nodes.Namespace] = {}
+        self.by_cluster_ip: dict[int, nodes.Service | tuple[nodes.Service, ...]] = {}
+        self.by_ip: dict[int, nodes.Slice | tuple[nodes.Slice, ...]] = {}
+        self.pod_count: dict[tuple[str, str], int] = {}
         self._counts = dict.fromkeys(Kind, 0)
-        self._dirty_spaces: dict[Namespace, None] = {}
-        self._dirty_services: dict[Service, None] = {}
+        self._dirty_spaces: dict[nodes.Namespace, None] = {}
+        self._dirty_services: dict[nodes.Service, None] = {}
         self._dirty_ips: dict[int, None] = {}
         self._dirty_pods: dict[tuple[str, str], None] = {}
         self._apex_dirty = False
@@ -156,9 +89,9 @@ class TreeCache:
 
     def remove(self, kind: Kind, namespace: str, name: str, *, uid: str = "") -> None:
         """An object that is gone. With a uid: only if it is the one that is known, so that old news do no harm."""
-        space = self._namespaces.get(name if kind is Kind.NAMESPACES else namespace)
+        space = self.namespaces.get(name if kind is Kind.NAMESPACES else namespace)
         known = self._known(kind, space, name) if space else None
-        if space is None or known is None or (uid and known.uid and known.uid != _uid(uid)):
+        if space is None or known is None or (uid and known.uid and known.uid != nodes.short_uid(uid)):
             return
         self._complaints.pop((kind, objects.qualified(namespace, name)), None)
         self._forget(kind, space, name)
@@ -172,7 +105,7 @@ class TreeCache:
         generation = self._generations[kind]
         gone = [
             (space, name)
-            for space in self._namespaces.values()
+            for space in self.namespaces.values()
             for name, known in self._all_known(kind, space)
             if known.generation != generation
         ]
@@ -183,14 +116,14 @@ class TreeCache:
 
     def keep(self, kind: Kind, namespace: str, name: str) -> None:
         """The list at hand has this object, but in a form that can't be read: what is known of it stays."""
-        space = self._namespaces.get(name if kind is Kind.NAMESPACES else namespace)
+        space = self.namespaces.get(name if kind is Kind.NAMESPACES else namespace)
         known = self._known(kind, space, name) if space else None
         if known is not None:
             known.generation = self._generations[kind]
 
     def entries(self, kind: Kind) -> Iterator[tuple[Any, ...]]:
         """Everything known of a kind, as plain values for a state file; `restore` takes them."""
-        for space in list(self._namespaces.values()):
+        for space in list(self.namespaces.values()):
             for name, known in list(self._all_known(kind, space)):
                 yield (str(kind), space.name, name, *_plain(known))
 
@@ -205,19 +138,35 @@ class TreeCache:
         elif kind is Kind.SERVICES:
             self._restore_service(self._service(space, name), *rest)
         elif kind is Kind.PODS:
-            pod = space.pods[name] = Pod()
+            pod = space.pods[name] = nodes.Pod()
             self._counts[kind] += 1
             self._set_pod_addresses(namespace, pod, tuple(rest[0]))
         else:
             self._set_groups(self._new_slice(kind, self._service(space, rest[0]), name), rest[1])
 
     def _restore_service(
-        self, service: Service, form: int, own: bytes, addresses: Sequence[bytes], created: str
+        self, service: nodes.Service, form: int, own: bytes, addresses: Sequence[bytes], created: str
     ) -> None:
         self._counts[Kind.SERVICES] += 1
-        self._set_addresses(service, tuple(_key(address) for address in addresses), created)
+        self._set_addresses(service, tuple(nodes.key_of(address) for address in addresses), created)
         service.form, service.own = form, own
         self._touch(service)
+
+    def Records(self, name: str) -> list[questions.Record] | None:
+        """All records of a name as text; empty if it exists without any, None if it doesn't exist (NXDOMAIN)."""
+        return questions.records_of(self, name)
+
+    def ReverseRecord(self, address: str) -> list[questions.Record]:
+        """PTR records of an address, empty if it has none."""
+        return questions.reverse_of(self, address)
+
+    def dump(self) -> dict[str, Any]:
+        """The tree as JSON's own types: `ChildNodes` by label from the root down, `Entries`."""
+        return questions.dump(self)
+
+    def reverse_names(self, key: int) -> list[bytes]:
+        """What an address, as `nodes.key_of` makes it a key, is called: labels without the primary zone."""
+        return self._ptr_targets(key, {})
 
     def count(self, kind: Kind) -> int:
         """How many objects of a kind are known."""
@@ -225,9 +174,9 @@ class TreeCache:
 
     def is_headless(self, namespace: str, name: str) -> bool | None:
         """Whether a Service is headless; None: it isn't known."""
-        space = self._namespaces.get(namespace)
+        space = self.namespaces.get(namespace)
         service = space.services.get(name) if space else None
-        return None if service is None or service.form == ABSENT else service.form == HEADLESS
+        return None if service is None or service.form == nodes.ABSENT else service.form == nodes.HEADLESS
 
     # --- what goes out -----------------------------------------------------------------------------------------------
 
@@ -271,34 +220,34 @@ class TreeCache:
         return operations
 
     def _snapshot(self) -> Iterator[bytes]:
-        yield records.primary(self._primary)
-        for zone in self._zones:
+        yield records.primary(self.primary)
+        for zone in self.zones:
             yield records.zone(zone, self.config.ttl)
         yield records.serial(self.serial)
         yield records.synced(self.is_synced)
         yield from self._apex_operations()
-        for zone in self._zones:
+        for zone in self.zones:
             yield from self._fixed_operations(zone)
-        for space in list(self._namespaces.values()):
-            if self._is_exposed(space):
+        for space in list(self.namespaces.values()):
+            if self.is_exposed(space):
                 yield from self._namespace_nodes(space)
             for service in list(space.services.values()):
                 made = self._service_data(service)
                 if made is not None:
                     yield from self._puts(service.labels, made)
-        for namespace, label in list(self._pod_count):
+        for namespace, label in list(self.pod_count):
             yield from self._pod_operations(namespace, label, always=False)
-        keys = list(self._by_cluster_ip) + [key for key in self._by_ip if key not in self._by_cluster_ip]
+        keys = list(self.by_cluster_ip) + [key for key in self.by_ip if key not in self.by_cluster_ip]
         yield from self._reverse_operations(keys, always=False)
 
     def _puts(self, labels: bytes, made: bytes) -> Iterator[bytes]:
         """The same data below every forward zone; a name over 255 octets is left out."""
-        for zone in self._forward:
+        for zone in self.forward:
             if len(labels) + len(zone) <= records.NAME_MAX:
                 yield records.put(labels + zone, made)
 
     def _removes(self, labels: bytes) -> Iterator[bytes]:
-        for zone in self._forward:
+        for zone in self.forward:
             if len(labels) + len(zone) <= records.NAME_MAX:
                 yield records.remove(labels + zone)
 
@@ -311,26 +260,26 @@ class TreeCache:
         for inner in (b"\3svc", b"\3pod"):
             yield records.put(inner + zone, records.data(records.TXT_NXDOMAIN))
 
-    def _is_exposed(self, space: Namespace) -> bool:
+    def is_exposed(self, space: nodes.Namespace) -> bool:
         return space.exists and (not self._exposed or space.name in self._exposed)
 
-    def _namespace_nodes(self, space: Namespace) -> Iterator[bytes]:
+    def _namespace_nodes(self, space: nodes.Namespace) -> Iterator[bytes]:
         name = records.label(space.name)
         yield from self._puts(name + b"\3svc", records.data(records.TXT_NXDOMAIN))
         if self.config.pods != "disabled":
             flags = records.TXT_NXDOMAIN | (records.POD_ADDRESSES if self.config.pods == "insecure" else 0)
             yield from self._puts(name + b"\3pod", records.data(flags))
 
-    def _namespace_operations(self, space: Namespace) -> Iterator[bytes]:
+    def _namespace_operations(self, space: nodes.Namespace) -> Iterator[bytes]:
         """A namespace that appears or goes; its Services and pods are marked, since they appear and go with it."""
-        exposed = self._is_exposed(space)
+        exposed = self.is_exposed(space)
         if exposed == space.served:
             return
         space.served = exposed
         self._dirty_services.update(dict.fromkeys(space.services.values()))
-        self._dirty_pods.update((key, None) for key in self._pod_count if key[0] == space.name)
+        self._dirty_pods.update((key, None) for key in self.pod_count if key[0] == space.name)
         if self._exposed:
-            self._dirty_ips.update((key, None) for key in _addresses_in(space))
+            self._dirty_ips.update((key, None) for key in nodes.keys_in(space))
         if exposed:
             yield from self._namespace_nodes(space)
             return
@@ -339,14 +288,14 @@ class TreeCache:
         if self.config.pods != "disabled":
             yield from self._removes(name + b"\3pod")
 
-    def _service_data(self, service: Service) -> bytes | None:
+    def _service_data(self, service: nodes.Service) -> bytes | None:
         """What a Service's name holds; None: it is NXDOMAIN."""
-        if not self._is_exposed(service.space) or service.form in (ABSENT, UNUSABLE):
+        if not self.is_exposed(service.space) or service.form in (nodes.ABSENT, nodes.UNUSABLE):
             return None
-        if service.form == EXTERNAL:
+        if service.form == nodes.EXTERNAL:
             return records.data(0, records.cname_set(service.own, self.config.ttl))
         endpoints = [one.groups for one in service.slices if one.groups != records.NO_GROUPS]
-        headless = service.form == HEADLESS
+        headless = service.form == nodes.HEADLESS
         if not endpoints and (headless or self.config.ignore_empty_service):
             return None
         made = records.service_set(
@@ -354,7 +303,7 @@ class TreeCache:
         )
         return records.data(0, made)
 
-    def _service_operations(self, service: Service) -> Iterator[bytes]:
+    def _service_operations(self, service: nodes.Service) -> Iterator[bytes]:
         made = self._service_data(service)
         was_served, service.served = service.served, made is not None
         if made is not None:
@@ -366,31 +315,31 @@ class TreeCache:
             return
         space = self._space(item.namespace)
         service = self._service(space, item.name)
-        self._counts[Kind.SERVICES] += service.form == ABSENT
+        self._counts[Kind.SERVICES] += service.form == nodes.ABSENT
         form, own, addresses = _service_parts(item, complain)
         self._check_length(service.labels, complain)
-        service.uid, service.generation = _uid(item.uid), self._generations[Kind.SERVICES]
+        service.uid, service.generation = nodes.short_uid(item.uid), self._generations[Kind.SERVICES]
         if (service.form, service.own, service.addresses, service.created) == (form, own, addresses, item.created):
             return
         self._set_addresses(service, addresses, item.created)
         service.form, service.own = form, own
         self._touch(service)
 
-    def _set_addresses(self, service: Service, addresses: tuple[int, ...], created: str) -> None:
+    def _set_addresses(self, service: nodes.Service, addresses: tuple[int, ...], created: str) -> None:
         for key in service.addresses:
-            _unindex(self._by_cluster_ip, key, service)
+            nodes.take_from(self.by_cluster_ip, key, service)
         for key in addresses:
-            _index(self._by_cluster_ip, key, service)
+            nodes.add_to(self.by_cluster_ip, key, service)
         self._dirty_ips.update(dict.fromkeys((*service.addresses, *addresses)))
         service.addresses, service.created = addresses, created
 
-    def _touch(self, service: Service) -> None:
+    def _touch(self, service: nodes.Service) -> None:
         self._dirty_services[service] = None
         if self._local_keys and not self._apex_dirty:
             self._apex_dirty = any(service is one.service for one in self._local_slices())
 
     def _check_length(self, labels: bytes, complain: records.Complain) -> None:
-        for zone in self._forward:
+        for zone in self.forward:
             if len(labels) + len(zone) > records.NAME_MAX:
                 complain(f"its name has {len(labels) + len(zone)} octets, {records.NAME_MAX} are possible")
 
@@ -400,7 +349,7 @@ class TreeCache:
         self, kind: Kind, item: objects.AnyObject, owner: str, made: records.Groups, complain: records.Complain
     ) -> None:
         """A slice's groups from now on. One without a Service's name belongs to nobody and is left out."""
-        known_space = self._namespaces.get(item.namespace)
+        known_space = self.namespaces.get(item.namespace)
         known = known_space.slices.get(item.name) if known_space else None
         if known is not None and known.service.name != owner:
             self._forget(kind, known.service.space, item.name)
@@ -409,17 +358,17 @@ class TreeCache:
             return
         if known is None:
             known = self._new_slice(kind, self._service(self._space(item.namespace), owner), item.name)
-        known.uid, known.generation = _uid(item.uid), self._generations[kind]
+        known.uid, known.generation = nodes.short_uid(item.uid), self._generations[kind]
         self._set_groups(known, made)
 
-    def _new_slice(self, kind: Kind, service: Service, name: str) -> Slice:
-        made = Slice(service, name)
+    def _new_slice(self, kind: Kind, service: nodes.Service, name: str) -> nodes.Slice:
+        made = nodes.Slice(service, name)
         service.space.slices[name] = made
         service.slices = tuple(sorted((*service.slices, made), key=lambda one: one.name))
         self._counts[kind] += 1
         return made
 
-    def _set_groups(self, known: Slice, made: records.Groups) -> None:
+    def _set_groups(self, known: nodes.Slice, made: records.Groups) -> None:
         if known.groups == made:
             return
         before = set(records.read_endpoints(known.groups))
@@ -427,10 +376,10 @@ class TreeCache:
         known.groups = made
         old, new = {address for address, _ in before}, {address for address, _ in after}
         for address in old - new:
-            _unindex(self._by_ip, _key(address), known)
+            nodes.take_from(self.by_ip, nodes.key_of(address), known)
         for address in new - old:
-            _index(self._by_ip, _key(address), known)
-        changed = [_key(address) for address, _ in before ^ after]
+            nodes.add_to(self.by_ip, nodes.key_of(address), known)
+        changed = [nodes.key_of(address) for address, _ in before ^ after]
         self._dirty_ips.update(dict.fromkeys(changed))
         if not self._local_keys.isdisjoint(changed):
             self._apex_dirty = True
@@ -438,10 +387,10 @@ class TreeCache:
 
     def _reverse_operations(self, keys: Iterable[int], *, always: bool) -> Iterator[bytes]:
         """PTR of each address (specification 2.3.3); `always`: also the removal of those without."""
-        decoded: dict[Slice, dict[int, list[bytes]]] = {}
+        decoded: dict[nodes.Slice, dict[int, list[bytes]]] = {}
         for key in keys:
-            name = records.reverse_name(_address(key))
-            if not any(records.is_below(name, zone) for zone in self._zones):
+            name = records.reverse_name(nodes.address_of(key))
+            if not self._is_served(name):
                 continue
             targets = self._ptr_targets(key, decoded)
             if targets:
@@ -450,33 +399,37 @@ class TreeCache:
             elif always:
                 yield records.remove(name)
 
-    def _ptr_targets(self, key: int, decoded: dict[Slice, dict[int, list[bytes]]]) -> list[bytes]:
+    def _is_served(self, name: bytes) -> bool:
+        """Whether a reverse name is in one of our zones: mostly those are in-addr.arpa and ip6.arpa as a whole."""
+        return name.endswith(self._reverse_apexes) or any(records.is_below(name, zone) for zone in self._reverse_parts)
+
+    def _ptr_targets(self, key: int, decoded: dict[nodes.Slice, dict[int, list[bytes]]]) -> list[bytes]:
         """The names that an address has, without the primary zone: its Service's, else every ready endpoint's."""
-        services = [service for service in _entries(self._by_cluster_ip, key) if self._has_reverse(service)]
+        services = [service for service in nodes.entries_of(self.by_cluster_ip, key) if self._has_reverse(service)]
         if services:
             newest = max(services, key=lambda service: (service.created, service.space.name, service.name))
             return self._short_enough([newest.labels])
         found: list[bytes] = []
-        for one in sorted(_entries(self._by_ip, key), key=lambda one: (one.service.space.name, one.name)):
+        for one in sorted(nodes.entries_of(self.by_ip, key), key=lambda one: (one.service.space.name, one.name)):
             if self._has_reverse(one.service):
                 labels = one.service.labels
-                found += [records.label_octets(name) + labels for name in _decoded(decoded, one).get(key, ())]
+                found += [records.label_octets(name) + labels for name in nodes.labels_of(decoded, one).get(key, ())]
         return self._short_enough(dict.fromkeys(found))
 
-    def _has_reverse(self, service: Service) -> bool:
+    def _has_reverse(self, service: nodes.Service) -> bool:
         """`namespaces` filters PTR too; a namespace that is gone or filtered by its labels doesn't, as in CoreDNS."""
-        return not self._exposed or self._is_exposed(service.space)
+        return not self._exposed or self.is_exposed(service.space)
 
     def _short_enough(self, targets: Iterable[bytes]) -> list[bytes]:
-        return [target for target in targets if len(target) + len(self._primary) <= records.NAME_MAX]
+        return [target for target in targets if len(target) + len(self.primary) <= records.NAME_MAX]
 
     # --- the zones' own names ----------------------------------------------------------------------------------------
 
-    def _local_slices(self) -> list[Slice]:
-        found = (one for address in self._local for one in _entries(self._by_ip, _key(address)))
+    def _local_slices(self) -> list[nodes.Slice]:
+        found = (one for address in self.local for one in nodes.entries_of(self.by_ip, nodes.key_of(address)))
         return list(dict.fromkeys(found))
 
-    def _name_servers(self) -> list[tuple[bytes, bytes]]:
+    def name_servers(self) -> list[tuple[bytes, bytes]]:
         """Names below the zone and addresses of this server, as CoreDNS's nsAddrs finds them.
 
         The Services whose ready endpoints have one of our addresses; without any such endpoint, `ns.dns` and our
@@ -484,21 +437,21 @@ class TreeCache:
         """
         slices = self._local_slices()
         if not slices:
-            return [(b"\2ns\3dns", address) for address in self._local]
+            return [(b"\2ns\3dns", address) for address in self.local]
         found: list[tuple[bytes, bytes]] = []
         for one in slices:
             labels = one.service.labels
-            if one.service.form == HEADLESS:
+            if one.service.form == nodes.HEADLESS:
                 endpoints = records.read_endpoints(one.groups)
                 found += [(records.label_octets(records.endpoint_label(end)) + labels, end[0]) for end in endpoints]
-            elif one.service.form != ABSENT:
-                found += [(labels, _address(key)) for key in one.service.addresses]
+            elif one.service.form != nodes.ABSENT:
+                found += [(labels, nodes.address_of(key)) for key in one.service.addresses]
         return found
 
     def _apex_operations(self) -> Iterator[bytes]:
         """NS at each zone's apex, and the addresses behind it at `ns.dns`."""
-        servers = self._name_servers()
-        for zone in self._zones:
+        servers = self.name_servers()
+        for zone in self.zones:
             names = [name for name in dict.fromkeys(name for name, _ in servers) if len(name) + len(zone) <= 255]
             sets = (records.ns_set(names, self.config.ttl),) if names else ()
             yield records.put(zone, records.data(records.TXT_NXDOMAIN, *sets))
@@ -511,7 +464,7 @@ class TreeCache:
         if not _are_labels(item.name, item.name, complain):
             return
         space = self._space(item.name)
-        space.uid, space.generation = _uid(item.uid), self._generations[Kind.NAMESPACES]
+        space.uid, space.generation = nodes.short_uid(item.uid), self._generations[Kind.NAMESPACES]
         if not space.exists:
             space.exists = True
             self._counts[Kind.NAMESPACES] += 1
@@ -521,39 +474,39 @@ class TreeCache:
         """A pod's addresses. One that is being deleted stays as it is known, or unknown, as in CoreDNS."""
         if not _are_labels(item.namespace, "x", complain):
             return
-        space = self._namespaces.get(item.namespace)
+        space = self.namespaces.get(item.namespace)
         pod = space.pods.get(item.name) if space else None
         if item.is_terminating:
             if pod is not None:
                 pod.generation = self._generations[Kind.PODS]
             return
         if pod is None:
-            pod = self._space(item.namespace).pods[item.name] = Pod()
+            pod = self._space(item.namespace).pods[item.name] = nodes.Pod()
             self._counts[Kind.PODS] += 1
-        pod.uid, pod.generation = _uid(item.uid), self._generations[Kind.PODS]
+        pod.uid, pod.generation = nodes.short_uid(item.uid), self._generations[Kind.PODS]
         self._set_pod_addresses(item.namespace, pod, _pod_addresses(item, complain))
 
-    def _set_pod_addresses(self, namespace: str, pod: Pod, addresses: tuple[str, ...]) -> None:
+    def _set_pod_addresses(self, namespace: str, pod: nodes.Pod, addresses: tuple[str, ...]) -> None:
         if pod.addresses == addresses:
             return
         for text in pod.addresses:
-            left = self._pod_count[namespace, text] - 1
+            left = self.pod_count[namespace, text] - 1
             if left:
-                self._pod_count[namespace, text] = left
+                self.pod_count[namespace, text] = left
             else:
-                del self._pod_count[namespace, text]
+                del self.pod_count[namespace, text]
         for text in addresses:
-            self._pod_count[namespace, text] = self._pod_count.get((namespace, text), 0) + 1
+            self.pod_count[namespace, text] = self.pod_count.get((namespace, text), 0) + 1
         self._dirty_pods.update(((namespace, text), None) for text in (*pod.addresses, *addresses))
         pod.addresses = addresses
 
     def _pod_operations(self, namespace: str, text: str, *, always: bool) -> Iterator[bytes]:
         """`a-b-c-d.ns.pod.Z` of `pods verified`."""
-        space = self._namespaces.get(namespace)
-        pods = self._pod_count.get((namespace, text), 0)
+        space = self.namespaces.get(namespace)
+        pods = self.pod_count.get((namespace, text), 0)
         labels = records.label(text.replace(".", "-").replace(":", "-")) + records.label(namespace) + b"\3pod"
         address = records.parse_address(text)
-        if address is not None and pods and space is not None and self._is_exposed(space):
+        if address is not None and pods and space is not None and self.is_exposed(space):
             made = records.pod_set(labels, address, pods=pods, ttl=self.config.ttl)
             yield from self._puts(labels, records.data(0, made))
         elif always:
@@ -561,27 +514,31 @@ class TreeCache:
 
     # --- the tree itself ---------------------------------------------------------------------------------------------
 
-    def _space(self, name: str) -> Namespace:
-        space = self._namespaces.get(name)
+    def _space(self, name: str) -> nodes.Namespace:
+        space = self.namespaces.get(name)
         if space is None:
-            space = self._namespaces[name] = Namespace(name)
+            space = self.namespaces[name] = nodes.Namespace(name)
         return space
 
-    def _service(self, space: Namespace, name: str) -> Service:
+    def _service(self, space: nodes.Namespace, name: str) -> nodes.Service:
         service = space.services.get(name)
         if service is None:
-            service = space.services[name] = Service(space, name)
+            service = space.services[name] = nodes.Service(space, name)
         return service
 
-    def _known(self, kind: Kind, space: Namespace, name: str) -> Service | Slice | Namespace | Pod | None:
+    def _known(
+        self, kind: Kind, space: nodes.Namespace, name: str
+    ) -> nodes.Service | nodes.Slice | nodes.Namespace | nodes.Pod | None:
         if kind is Kind.NAMESPACES:
             return space if space.exists else None
         if kind is Kind.SERVICES:
             service = space.services.get(name)
-            return service if service and service.form != ABSENT else None
+            return service if service and service.form != nodes.ABSENT else None
         return space.pods.get(name) if kind is Kind.PODS else space.slices.get(name)
 
-    def _all_known(self, kind: Kind, space: Namespace) -> Iterator[tuple[str, Service | Slice | Namespace | Pod]]:
+    def _all_known(
+        self, kind: Kind, space: nodes.Namespace
+    ) -> Iterator[tuple[str, nodes.Service | nodes.Slice | nodes.Namespace | nodes.Pod]]:
         # slices and Endpoints share a place: an API server has the one or the other for us
         if kind is Kind.NAMESPACES:
             names: Iterable[str] = (space.name,)
@@ -594,7 +551,7 @@ class TreeCache:
             if known is not None:
                 yield name, known
 
-    def _forget(self, kind: Kind, space: Namespace, name: str) -> None:
+    def _forget(self, kind: Kind, space: nodes.Namespace, name: str) -> None:
         """Take an object that is known out of the tree."""
         self._counts[kind] -= 1
         if kind is Kind.NAMESPACES:
@@ -607,23 +564,23 @@ class TreeCache:
         else:
             self._forget_slice(space.slices[name])
         if space.is_empty:
-            del self._namespaces[space.name]
+            del self.namespaces[space.name]
 
-    def _forget_service(self, service: Service) -> None:
+    def _forget_service(self, service: nodes.Service) -> None:
         self._touch(service)
         self._set_addresses(service, (), "")
-        service.form, service.own, service.uid = ABSENT, records.NO_GROUPS, 0
+        service.form, service.own, service.uid = nodes.ABSENT, records.NO_GROUPS, 0
         self._prune(service)
 
-    def _forget_slice(self, known: Slice) -> None:
+    def _forget_slice(self, known: nodes.Slice) -> None:
         self._set_groups(known, records.NO_GROUPS)
         service = known.service
         service.slices = tuple(one for one in service.slices if one is not known)
         del service.space.slices[known.name]
         self._prune(service)
 
-    def _prune(self, service: Service) -> None:
-        if service.form == ABSENT and not service.slices:
+    def _prune(self, service: nodes.Service) -> None:
+        if service.form == nodes.ABSENT and not service.slices:
             del service.space.services[service.name]
 
     def _report(self, kind: Kind, name: str, found: tuple[str, ...]) -> None:
@@ -644,9 +601,9 @@ def _service_parts(item: objects.Service, complain: records.Complain) -> tuple[i
     """A Service's form, its own octets and the keys of its cluster IPs."""
     if item.is_external:
         target = _external_target((item.spec.external_name or "") if item.spec else "", complain)
-        return (UNUSABLE, records.NO_GROUPS, ()) if target is None else (EXTERNAL, target, ())
+        return (nodes.UNUSABLE, records.NO_GROUPS, ()) if target is None else (nodes.EXTERNAL, target, ())
     if item.is_headless:
-        return HEADLESS, records.NO_GROUPS, ()
+        return nodes.HEADLESS, records.NO_GROUPS, ()
     addresses = []
     for text in item.cluster_ips:
         address = records.parse_address(text)
@@ -656,10 +613,10 @@ def _service_parts(item: objects.Service, complain: records.Complain) -> tuple[i
             addresses.append(address)
     if not addresses:
         complain("it has no clusterIP, so no answer; a headless Service says clusterIP: None")
-        return UNUSABLE, records.NO_GROUPS, ()
+        return nodes.UNUSABLE, records.NO_GROUPS, ()
     ports = records.ports(item.spec.ports if item.spec else None, complain)
     made = records.groups(ports, [(address, b"") for address in addresses])
-    return CLUSTER, made, tuple(dict.fromkeys(_key(address) for address in addresses))
+    return nodes.CLUSTER, made, tuple(dict.fromkeys(nodes.key_of(address) for address in addresses))
 
 
 def _external_target(text: str, complain: records.Complain) -> bytes | None:
@@ -698,72 +655,13 @@ def _pod_addresses(item: objects.Pod, complain: records.Complain) -> tuple[str, 
     return tuple(dict.fromkeys(found))
 
 
-def _plain(known: Service | Slice | Namespace | Pod) -> tuple[Any, ...]:
+def _plain(known: nodes.Service | nodes.Slice | nodes.Namespace | nodes.Pod) -> tuple[Any, ...]:
     """What `TreeCache.restore` needs besides names."""
-    if isinstance(known, Service):
-        return known.form, known.own, [_address(key) for key in known.addresses], known.created
-    if isinstance(known, Slice):
+    if isinstance(known, nodes.Service):
+        return known.form, known.own, [nodes.address_of(key) for key in known.addresses], known.created
+    if isinstance(known, nodes.Slice):
         return known.service.name, known.groups
-    return (known.addresses,) if isinstance(known, Pod) else ()
-
-
-def _addresses_in(space: Namespace) -> Iterator[int]:
-    for service in space.services.values():
-        yield from service.addresses
-    for one in space.slices.values():
-        for address, _ in records.read_endpoints(one.groups):
-            yield _key(address)
-
-
-def _key(address: bytes) -> int:
-    """A packed address as a small object: 4 octets as they are, 16 above every IPv4 address."""
-    return int.from_bytes(address, "big") | (_IPV6_KEY if len(address) == 16 else 0)
-
-
-def _address(key: int) -> bytes:
-    return (key ^ _IPV6_KEY).to_bytes(16, "big") if key & _IPV6_KEY else key.to_bytes(4, "big")
-
-
-def _uid(text: str) -> int:
-    """Enough of a uid to tell two objects of one name apart; 0: unknown."""
-    return hash(text) & 0xFFFFFFFF if text else 0
-
-
-def _index(index: dict[int, Any], key: int, value: Service | Slice) -> None:
-    """Add a value to the one or several of a key; several are kept as a tuple, one as itself."""
-    known = index.get(key)
-    if known is None:
-        index[key] = value
-    else:
-        index[key] = (*known, value) if isinstance(known, tuple) else (known, value)
-
-
-def _unindex(index: dict[int, Any], key: int, value: Service | Slice) -> None:
-    known = index.get(key)
-    if isinstance(known, tuple):
-        left = tuple(one for one in known if one is not value)
-        index[key] = left if len(left) > 1 else left[0]
-    elif known is value:
-        del index[key]
-
-
-def _entries(index: dict[int, Any], key: int) -> tuple[Any, ...]:
-    known = index.get(key)
-    if known is None:
-        return ()
-    return known if isinstance(known, tuple) else (known,)
-
-
-def _decoded(cache: dict[Slice, dict[int, list[bytes]]], one: Slice) -> dict[int, list[bytes]]:
-    """A slice's endpoint labels by address, read once for a run of addresses."""
-    known = cache.get(one)
-    if known is None:
-        if len(cache) > 256:
-            cache.clear()
-        known = cache[one] = {}
-        for endpoint in records.read_endpoints(one.groups):
-            known.setdefault(_key(endpoint[0]), []).append(records.endpoint_label(endpoint))
-    return known
+    return (known.addresses,) if isinstance(known, nodes.Pod) else ()
 
 
 def _taken(dirty: dict[Any, None]) -> list[Any]:
