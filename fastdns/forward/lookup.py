@@ -7,7 +7,7 @@ import secrets
 import socket
 from collections.abc import Sequence
 
-from fastdns.dns import constants, messages, names
+from fastdns.dns import constants, messages
 
 PORT = 53
 TIMEOUT = 2.0
@@ -19,7 +19,7 @@ def addresses(host: str, resolvers: Sequence[tuple[str, int]]) -> tuple[str, ...
     Raises OSError when there are none or nobody answers.
     """
     if not resolvers:
-        found = socket.getaddrinfo(names.canonical(host), None, type=socket.SOCK_DGRAM)
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM)
         return tuple(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
     failure: OSError | None = None
     for resolver in resolvers:
