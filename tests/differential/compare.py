@@ -48,7 +48,7 @@ class Mismatch:
         return f"    {self.field}:\n      coredns  {self.coredns}\n      fastdns  {self.fastdns}"
 
 
-def ask(port: int, question: Question, *, timeout: float = 6.0) -> Answer:
+def ask(port: int, question: Question, *, timeout: float = 2.5) -> Answer:
     wire = question.wire()
     try:
         reply = _over_tcp(port, wire, timeout) if question.over_tcp else _over_udp(port, wire, timeout)
@@ -139,7 +139,7 @@ def _section(message: dns.message.Message, rrsets: list[dns.rrset.RRset]) -> Sec
             text = rdata.to_text(origin=None, relativize=False)
             if rrset.rdtype == dns.rdatatype.SOA:
                 fields = text.split()
-                text = " ".join([*fields[:2], "SERIAL" if "hostmaster.example" not in text else fields[2], *fields[3:]])
+                text = " ".join([*fields[:2], "SERIAL" if text.lower().startswith("ns.dns.") else fields[2], *fields[3:]])
             records.append((rrset.name.to_text(), _class(rrset.rdclass), _type(rrset.rdtype), str(rrset.ttl), text))
     return tuple(sorted(records, key=lambda record: (*record[:3], record[4], int(record[3]))))
 

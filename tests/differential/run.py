@@ -102,7 +102,7 @@ def compare_servers(pair: Pair, questions: list[Question], outcome: Outcome) -> 
             if "TC" in theirs.flags or "TC" in ours.flags:
                 mismatches += _compare_whole(pair, question, slack)
             unexplained, excused = _sort(mismatches, known, question, theirs, ours, pair.variant.name)
-            if unexplained and not last:
+            if unexplained and not last and theirs.status != "silence":
                 again.append(question)
                 continue
             outcome.excused.update(excused)

@@ -243,7 +243,7 @@ class World:
         self._serial += 1
         family = family or self._random.choice(("IPv4", "IPv4", "IPv4", "IPv6"))
         labels = {"app": "x", "kubernetes.io/service-name": service}
-        if not service or self._random.random() < 0.03:
+        if not service or self._random.random() < 0.01:
             labels = {"app": "x"}
         endpoints = [self._endpoint(family) for _ in range(self._random.choice((0, 1, 1, 2, 3, 5)))]
         return {
