@@ -19,10 +19,11 @@ _IPV6_KEY = 1 << 128
 class Namespace:
     """A namespace, known as an object (`exists`) or only by what is in it."""
 
-    __slots__ = ("exists", "generation", "name", "pods", "served", "services", "slices", "uid")
+    __slots__ = ("exists", "generation", "name", "pods", "served", "services", "slices", "suffix", "uid")
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.suffix = records.label(name) + b"\3svc"
         self.exists = False
         self.served = False
         self.uid = 0
@@ -56,7 +57,7 @@ class Service:
     @property
     def labels(self) -> bytes:
         """`name.ns.svc` as labels, without root."""
-        return records.label(self.name) + records.label(self.space.name) + b"\3svc"
+        return records.label(self.name) + self.space.suffix
 
 
 class Slice:
@@ -100,8 +101,11 @@ def add_to(index: dict[int, Any], key: int, value: Service | Slice) -> None:
     known = index.get(key)
     if known is None:
         index[key] = value
-    else:
-        index[key] = (*known, value) if isinstance(known, tuple) else (known, value)
+    elif isinstance(known, tuple):
+        if value not in known:
+            index[key] = (*known, value)
+    elif known is not value:
+        index[key] = (known, value)
 
 
 def take_from(index: dict[int, Any], key: int, value: Service | Slice) -> None:
@@ -120,15 +124,17 @@ def entries_of(index: dict[int, Any], key: int) -> tuple[Any, ...]:
     return known if isinstance(known, tuple) else (known,)
 
 
-def labels_of(cache: dict[Slice, dict[int, list[bytes]]], one: Slice) -> dict[int, list[bytes]]:
-    """A slice's endpoint labels by address, read once for a run of addresses."""
+def targets_of(cache: dict[Slice, dict[int, list[bytes]]], one: Slice) -> dict[int, list[bytes]]:
+    """A slice's endpoints' names (labels without the zone) by address, read once for a run of addresses."""
     known = cache.get(one)
     if known is None:
         if len(cache) > 256:
             cache.clear()
         known = cache[one] = {}
+        labels = one.service.labels
         for endpoint in records.read_endpoints(one.groups):
-            known.setdefault(key_of(endpoint[0]), []).append(records.endpoint_label(endpoint))
+            name = records.label_octets(records.endpoint_label(endpoint)) + labels
+            known.setdefault(key_of(endpoint[0]), []).append(name)
     return known
 
 

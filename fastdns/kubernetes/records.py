@@ -30,6 +30,7 @@ AUTHORITATIVE = 0x0400
 _PUT, _REMOVE, _ZONE, _SERIAL, _SYNCED, _PRIMARY = range(1, 7)
 _FIXED, _WHOLE, _ZONED, _PRIMARY_ZONED, _SERVICE = range(5)
 _PORTS_MAX = 255
+_PTR_HEAD = struct.Struct(">HBHBIHI")
 _MAPPED = b"\0" * 10 + b"\xff\xff"
 
 Complain = Callable[[str], None]
@@ -98,9 +99,10 @@ def cname_set(target: bytes, ttl: int) -> RecordSet:
     return _record_set(CNAME, _WHOLE, ttl, [_sized(target)])
 
 
-def ptr_set(targets: Sequence[bytes], ttl: int) -> RecordSet:
-    """PTR to names given by their labels below the primary zone."""
-    return _record_set(PTR, _PRIMARY_ZONED, ttl, [_sized(target) for target in targets])
+def ptr_data(targets: Sequence[bytes], ttl: int) -> bytes:
+    """What a reverse name holds: PTR to names given by their labels below the primary zone, and nothing else."""
+    octets = b"".join([len(target).to_bytes(2, "big") + target for target in targets])
+    return _PTR_HEAD.pack(ONLY_THESE, 1, PTR, _PRIMARY_ZONED, ttl, len(targets), len(octets)) + octets
 
 
 def ns_set(targets: Sequence[bytes], ttl: int) -> RecordSet:

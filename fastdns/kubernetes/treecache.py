@@ -49,6 +49,7 @@ class TreeCache:
         self.forward = [zone for zone in self.zones if not records.is_reverse_zone(zone)]
         self._reverse_apexes = tuple(zone for zone in self.zones if zone in records.REVERSE_APEXES)
         self._reverse_parts = [zone for zone in self.zones if zone not in records.REVERSE_APEXES]
+        self._labels_max = records.NAME_MAX - max((len(zone) for zone in self.forward), default=0)
         self.primary = records.wire_name(records.primary_zone([zone.lower() for zone in config.zones]))
         self._exposed = frozenset(config.namespaces)
         parsed = (records.parse_address(text) for text in local_ips)
@@ -85,7 +86,8 @@ class TreeCache:
             self._apply_namespace(item, found.append)
         else:
             self._apply_pod(item, found.append)
-        self._report(kind, objects.qualified(item.namespace, item.name), tuple(found))
+        if found or self._complaints:
+            self._report(kind, objects.qualified(item.namespace, item.name), tuple(found))
 
     def remove(self, kind: Kind, namespace: str, name: str, *, uid: str = "") -> None:
         """An object that is gone. With a uid: only if it is the one that is known, so that old news do no harm."""
@@ -317,7 +319,8 @@ class TreeCache:
         service = self._service(space, item.name)
         self._counts[Kind.SERVICES] += service.form == nodes.ABSENT
         form, own, addresses = _service_parts(item, complain)
-        self._check_length(service.labels, complain)
+        if len(service.labels) > self._labels_max:
+            complain(f"its name has {len(service.labels)} octets below the zone, {self._labels_max} are possible")
         service.uid, service.generation = nodes.short_uid(item.uid), self._generations[Kind.SERVICES]
         if (service.form, service.own, service.addresses, service.created) == (form, own, addresses, item.created):
             return
@@ -337,11 +340,6 @@ class TreeCache:
         self._dirty_services[service] = None
         if self._local_keys and not self._apex_dirty:
             self._apex_dirty = any(service is one.service for one in self._local_slices())
-
-    def _check_length(self, labels: bytes, complain: records.Complain) -> None:
-        for zone in self.forward:
-            if len(labels) + len(zone) > records.NAME_MAX:
-                complain(f"its name has {len(labels) + len(zone)} octets, {records.NAME_MAX} are possible")
 
     # --- slices and reverse names ------------------------------------------------------------------------------------
 
@@ -371,6 +369,17 @@ class TreeCache:
     def _set_groups(self, known: nodes.Slice, made: records.Groups) -> None:
         if known.groups == made:
             return
+        if self._local_keys or known.groups != records.NO_GROUPS:
+            self._exchange_groups(known, made)
+        else:
+            known.groups = made
+            for address, _ in records.read_endpoints(made):
+                self._dirty_ips[key := nodes.key_of(address)] = None
+                nodes.add_to(self.by_ip, key, known)
+        self._touch(known.service)
+
+    def _exchange_groups(self, known: nodes.Slice, made: records.Groups) -> None:
+        """Take a slice's old addresses out of the index and put the new ones in; what both have is left alone."""
         before = set(records.read_endpoints(known.groups))
         after = set(records.read_endpoints(made))
         known.groups = made
@@ -383,7 +392,6 @@ class TreeCache:
         self._dirty_ips.update(dict.fromkeys(changed))
         if not self._local_keys.isdisjoint(changed):
             self._apex_dirty = True
-        self._touch(known.service)
 
     def _reverse_operations(self, keys: Iterable[int], *, always: bool) -> Iterator[bytes]:
         """PTR of each address (specification 2.3.3); `always`: also the removal of those without."""
@@ -394,8 +402,7 @@ class TreeCache:
                 continue
             targets = self._ptr_targets(key, decoded)
             if targets:
-                made = records.data(records.ONLY_THESE, records.ptr_set(targets, self.config.ttl))
-                yield records.put(name, made)
+                yield records.put(name, records.ptr_data(targets, self.config.ttl))
             elif always:
                 yield records.remove(name)
 
@@ -409,12 +416,14 @@ class TreeCache:
         if services:
             newest = max(services, key=lambda service: (service.created, service.space.name, service.name))
             return self._short_enough([newest.labels])
+        slices = nodes.entries_of(self.by_ip, key)
+        if len(slices) > 1:
+            slices = tuple(sorted(slices, key=lambda one: (one.service.space.name, one.name)))
         found: list[bytes] = []
-        for one in sorted(nodes.entries_of(self.by_ip, key), key=lambda one: (one.service.space.name, one.name)):
+        for one in slices:
             if self._has_reverse(one.service):
-                labels = one.service.labels
-                found += [records.label_octets(name) + labels for name in nodes.labels_of(decoded, one).get(key, ())]
-        return self._short_enough(dict.fromkeys(found))
+                found += nodes.targets_of(decoded, one).get(key, ())
+        return self._short_enough(dict.fromkeys(found) if len(found) > 1 else found)
 
     def _has_reverse(self, service: nodes.Service) -> bool:
         """`namespaces` filters PTR too; a namespace that is gone or filtered by its labels doesn't, as in CoreDNS."""
