@@ -189,7 +189,7 @@ cdef bint _strings_fill(Reader* reader, size_t end) noexcept nogil:
     """True if character strings fill the data up to `end` exactly, and there is at least one."""
     if reader.pos >= end:
         return False
-    while reader.pos < end:
+    while not reader.failed and reader.pos < end:
         read_octets(reader, read_u8(reader))
     return reader.pos == end and not reader.failed
 

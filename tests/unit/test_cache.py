@@ -16,7 +16,13 @@ def record(ttl: int, rdtype: int = 1, rdata: bytes = b"\300\0\2\1") -> bytes:
 
 
 def reply(
-    *, name: bytes = NAME, answer: tuple[int, ...] = (), soa: int | None = None, rcode: str = "NOERROR", flags: int = 0, rdtype: int = 1
+    *,
+    name: bytes = NAME,
+    answer: tuple[int, ...] = (),
+    soa: int | None = None,
+    rcode: str = "NOERROR",
+    flags: int = 0,
+    rdtype: int = 1,
 ) -> StoredReply:
     """A reply with an address per TTL of `answer`, and an SOA of the TTL `soa`."""
     wire = b"\0\0" + (0x8180 | flags | RCODES[rcode]).to_bytes(2) + b"\0\1" + len(answer).to_bytes(2)
