@@ -139,7 +139,9 @@ def _section(message: dns.message.Message, rrsets: list[dns.rrset.RRset]) -> Sec
             text = rdata.to_text(origin=None, relativize=False)
             if rrset.rdtype == dns.rdatatype.SOA:
                 fields = text.split()
-                text = " ".join([*fields[:2], "SERIAL" if text.lower().startswith("ns.dns.") else fields[2], *fields[3:]])
+                text = " ".join(
+                    [*fields[:2], "SERIAL" if text.lower().startswith("ns.dns.") else fields[2], *fields[3:]]
+                )
             records.append((rrset.name.to_text(), _class(rrset.rdclass), _type(rrset.rdtype), str(rrset.ttl), text))
     return tuple(sorted(records, key=lambda record: (*record[:3], record[4], int(record[3]))))
 
