@@ -159,7 +159,7 @@ def _matching(groups: Iterable[records.Groups], left: list[str], base: str, *, o
     port, protocol = (label.removeprefix("_") for label in left) if len(left) == 2 else ("", "")
     for ports, endpoints in (group for made in groups for group in records.read_groups(made)):
         for end in endpoints:
-            label = records.endpoint_label(end).decode()
+            label = "" if own else records.endpoint_label(end).decode()
             if endpoint is not None and label.lower() != endpoint:
                 continue
             target = base if own else f"{label}.{base}"
