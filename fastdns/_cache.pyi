@@ -37,6 +37,8 @@ class Cache:
         """(what was found, a copy of it, TTL to answer with, age, refresh is due) for a canonical name."""
     def put(self, reply: StoredReply, *, do: bool = False, cd: bool = False, now: int) -> bool:
         """Keep a reply that normalise() has read. False: it is not of a kind that is kept."""
+    def store_many(self, replies: list[StoredReply], count: int, *, now: int, seed: int) -> None:
+        """Keep `count` replies under names made up from `seed`; for tests of the bounds and for measurements."""
     def ttl_of(self, reply: StoredReply) -> int:
         """The TTL that every record of the reply gets, whether it is kept or not."""
     def expire(self, now: int, budget: int = ...) -> None:

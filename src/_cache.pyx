@@ -32,7 +32,7 @@ from fastdns._wire cimport load_u16
 cdef enum:
     DEFAULT_TTL = 5         # seconds: of what has no record to take it from, as CoreDNS's MinimalDefaultTTL
     REFRESH_PAUSE = 5       # seconds: an entry told to be asked again isn't told so again before, as a query lives that long
-    HAND_STEPS = 64         # entries that one eviction looks at; then it takes what stands there
+    HAND_STEPS = 256        # entries that one eviction looks at; then it takes what stands there
     CAPACITY_MAX = 1 << 26
     MALLOC_ROUND = 16       # what malloc adds and rounds to
     LARGEST_SHARE = 8       # one entry takes at most 1 / 8 of all octets
@@ -193,7 +193,8 @@ cdef void _evict_entry(Table* table, Ring* ring, uint32_t now, uint32_t stale_fo
         if not entry.was_hit or not _is_usable(entry, _age_of(entry, now), stale_for):
             break
         entry.was_hit = False
-        ring.hand += 1
+        ring.hand = entry.ring_at + 1
+    ring.hand = entry.ring_at
     stats.evictions[entry.side] += 1
     _drop_entry(table, entry, stats)
     ring.hand += 1                                      # over the newest entry, which has taken the place
@@ -486,6 +487,24 @@ cdef class Cache:
         key.wants_dnssec = do
         key.checking_disabled = cd
         return bool(self.store_reply(&key, reply.stored, &reply.reply, reply.ttl_at, now))
+
+    def store_many(self, list replies not None, uint32_t count, *, uint32_t now, uint32_t seed):
+        """Keep `count` replies, each one of `replies` in turn, under names made up by writing over its first label.
+
+        For tests of the bounds and for bench/: a store from Python takes longer than the store.
+        """
+        cdef uint32_t number
+        cdef uint32_t at
+        cdef StoredReply reply
+        cdef Key key
+        for number in range(count):
+            reply = replies[number % len(replies)]
+            _key_of(reply, &key)
+            key.wants_dnssec = key.checking_disabled = False
+            seed = seed * 1664525 + 1013904223
+            for at in range(reply.stored[<int>HEADER_SIZE]):
+                reply.stored[<int>HEADER_SIZE + 1 + at] = <uint8_t>(97 + ((seed >> (4 * (at & 7))) & 15))
+            self.store_reply(&key, reply.stored, &reply.reply, reply.ttl_at, now)
 
     def ttl_of(self, StoredReply reply not None):
         """The TTL that every record of the reply gets, whether it is kept or not."""

@@ -1,6 +1,9 @@
+import random
+
 import pytest
-from hypothesis import given, settings
+from hypothesis import settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from fastdns import _message
 from fastdns._cache import Cache, Lookup
@@ -34,8 +37,8 @@ def reply(
 
 
 def cache_of(**options: object) -> Cache:
-    given = {"success": (1024, 3600, 5), "denial": (1024, 1800, 5), "max_octets": 1 << 24}
-    return Cache(**given | options)  # type: ignore[arg-type]
+    defaults = {"success": (1024, 3600, 5), "denial": (1024, 1800, 5), "max_octets": 1 << 24}
+    return Cache(**defaults | options)  # type: ignore[arg-type]
 
 
 def found(cache: Cache, now: int, name: bytes = NAME, rdtype: int = 1, **flags: bool) -> tuple[Lookup, int]:
@@ -49,3 +52,226 @@ def test_ttl_counts_down() -> None:
     assert found(cache, 100) == (Lookup.CACHE_FRESH, 60)
     assert found(cache, 159) == (Lookup.CACHE_FRESH, 1)
     assert found(cache, 160) == (Lookup.CACHE_MISS, 0)
+
+
+@pytest.mark.parametrize(
+    ("options", "of", "ttl", "kept"),
+    [
+        ({}, {"answer": (300, 60)}, 60, True),
+        ({}, {"answer": (0,)}, 5, True),
+        ({}, {"answer": (1,)}, 5, True),
+        ({}, {"answer": (86400,)}, 3600, True),
+        ({"success": (9, 30, 5)}, {"answer": (300,)}, 30, True),
+        ({"success": (9, 30, 0)}, {"answer": (0,)}, 0, False),
+        ({}, {"answer": (300,), "soa": 10}, 10, True),
+        ({}, {"soa": 60}, 60, True),
+        ({}, {"soa": 86400}, 1800, True),
+        ({}, {"soa": 0}, 5, True),
+        ({"denial": (9, 20, 5)}, {"soa": 900}, 20, True),
+        ({}, {"soa": 60, "rcode": "NXDOMAIN"}, 60, True),
+        ({}, {"rcode": "NXDOMAIN"}, 5, False),
+        ({}, {}, 5, True),
+        ({"success": (9, 3600, 7)}, {}, 7, True),
+        ({}, {"rcode": "SERVFAIL"}, 5, True),
+        ({}, {"rcode": "NOTIMP"}, 5, True),
+        ({"servfail_ttl": 300}, {"rcode": "SERVFAIL"}, 300, True),
+        ({"servfail_ttl": 0}, {"rcode": "SERVFAIL"}, 0, False),
+        ({}, {"rcode": "REFUSED"}, 5, False),
+        ({}, {"rcode": "FORMERR"}, 5, False),
+        ({}, {"answer": (300,), "flags": 0x0200}, 300, False),
+        ({}, {"answer": (300,), "rcode": "NXDOMAIN"}, 5, False),
+    ],
+)
+def test_ttl_and_keeping_are_coredns_s(options: dict[str, object], of: dict[str, object], ttl: int, kept: bool) -> None:
+    cache = cache_of(**options)
+    message = reply(**of)  # type: ignore[arg-type]
+    assert cache.ttl_of(message) == ttl
+    assert cache.put(message, now=0) is kept
+    assert found(cache, 0) == ((Lookup.CACHE_FRESH, ttl) if kept else (Lookup.CACHE_MISS, 0))
+    assert found(cache, ttl)[0] is Lookup.CACHE_MISS
+
+
+def test_every_part_of_the_key_tells_apart() -> None:
+    cache = cache_of()
+    cache.put(reply(answer=(60,)), do=True, now=0)
+    assert found(cache, 0, do=True)[0] is Lookup.CACHE_FRESH
+    assert found(cache, 0)[0] is Lookup.CACHE_MISS
+    assert found(cache, 0, do=True, cd=True)[0] is Lookup.CACHE_MISS
+    assert found(cache, 0, rdtype=28, do=True)[0] is Lookup.CACHE_MISS
+    assert found(cache, 0, NAME[4:], do=True)[0] is Lookup.CACHE_MISS
+    assert cache.get(NAME, 1, 3, do=True, now=0)[0] is Lookup.CACHE_MISS
+
+
+def test_stored_reply_comes_back_whole() -> None:
+    cache = cache_of()
+    message = reply(answer=(60, 70), soa=80)
+    cache.put(message, now=0)
+    copy = cache.get(NAME, 1, now=0)[1]
+    assert copy is not None
+    assert (copy.wire, copy.ttl_offsets, copy.kind, copy.run) == (
+        message.wire,
+        message.ttl_offsets,
+        message.kind,
+        message.run,
+    )
+
+
+def test_keep_ttl_does_not_count_down() -> None:
+    cache = cache_of(keep_ttl=True)
+    cache.put(reply(answer=(60,)), now=0)
+    assert found(cache, 59) == (Lookup.CACHE_FRESH, 60)
+    assert found(cache, 60)[0] is Lookup.CACHE_MISS
+
+
+def test_stale_is_kept_for_a_while_and_due_once() -> None:
+    cache = cache_of(stale_for=100)
+    cache.put(reply(answer=(60,)), now=0)
+    assert cache.get(NAME, 1, now=60)[::2] == (Lookup.CACHE_STALE, 0, True)
+    assert cache.get(NAME, 1, now=61)[::2] == (Lookup.CACHE_STALE, 0, False)
+    assert cache.get(NAME, 1, now=65)[::2] == (Lookup.CACHE_STALE, 0, True)
+    assert found(cache, 159)[0] is Lookup.CACHE_STALE
+    assert found(cache, 160)[0] is Lookup.CACHE_MISS
+
+
+def test_failure_leaves_the_stale_answer_and_holds_off_another_asking() -> None:
+    cache = cache_of(stale_for=100)
+    cache.put(reply(answer=(60,)), now=0)
+    assert cache.put(reply(rcode="SERVFAIL"), now=70)
+    lookup, copy, _, _, due = cache.get(NAME, 1, now=71)
+    assert (lookup, copy and copy.rcode, due) == (Lookup.CACHE_STALE, 0, False)
+    assert cache.get(NAME, 1, now=75)[4]
+
+
+def test_failure_is_never_served_stale() -> None:
+    cache = cache_of(stale_for=100)
+    cache.put(reply(rcode="SERVFAIL"), now=0)
+    assert found(cache, 4)[0] is Lookup.CACHE_FRESH
+    assert found(cache, 5)[0] is Lookup.CACHE_MISS
+
+
+def test_failure_does_not_replace_a_denial_that_holds() -> None:
+    cache = cache_of(stale_for=100)
+    cache.put(reply(soa=60, rcode="NXDOMAIN"), now=0)
+    assert not cache.put(reply(rcode="SERVFAIL"), now=70)
+    assert found(cache, 71)[0] is Lookup.CACHE_STALE
+
+
+@pytest.mark.parametrize("first", ["success", "denial"])
+def test_newer_knowledge_replaces_the_other_side(first: str) -> None:
+    cache = cache_of(stale_for=1000)
+    messages = [reply(answer=(60,)), reply(soa=60, rcode="NXDOMAIN")]
+    for message in messages if first == "success" else reversed(messages):
+        cache.put(message, now=0)
+    counts = cache.describe()
+    assert (counts["success"], counts["denial"]) == ((0, 1) if first == "success" else (1, 0))
+
+
+def test_popular_name_is_prefetched_once() -> None:
+    cache = cache_of(prefetch=(3, 60, 10))
+    cache.put(reply(answer=(100,)), now=0)
+    assert [found(cache, now)[0] for now in (85, 86, 89)] == [Lookup.CACHE_FRESH] * 3
+    assert found(cache, 90)[0] is Lookup.CACHE_PREFETCH
+    assert found(cache, 91)[0] is Lookup.CACHE_FRESH
+    assert found(cache, 95)[0] is Lookup.CACHE_PREFETCH
+    cache.put(reply(answer=(100,)), now=96)
+    assert found(cache, 97)[0] is Lookup.CACHE_FRESH
+
+
+def test_name_asked_seldom_is_not_prefetched() -> None:
+    cache = cache_of(prefetch=(2, 10, 50))
+    cache.put(reply(answer=(100,)), now=0)
+    assert [found(cache, now)[0] for now in (60, 71, 82)] == [Lookup.CACHE_FRESH] * 3
+    assert found(cache, 90)[0] is Lookup.CACHE_PREFETCH
+
+
+def named(number: int) -> bytes:
+    return b"\5" + b"%05x" % (number % 0x100000) + b"\7example\3org\0"
+
+
+def test_capacity_and_octets_hold_under_a_million_stores() -> None:
+    cache = cache_of(success=(5000, 3600, 5), denial=(3000, 1800, 5), max_octets=1 << 21)
+    rng = random.Random(1)
+    kinds = [{"answer": (60,) * 3}, {"soa": 60}, {"answer": (60,) * 30}, {"rcode": "SERVFAIL"}]
+    templates = [reply(name=named(0), **kind) for kind in kinds]  # type: ignore[arg-type]
+    cache.store_many(templates, 1_000_000, now=0, seed=rng.randrange(2**32))
+    counts = cache.describe()
+    assert 0 < counts["success"] <= 5000 and 0 < counts["denial"] <= 3000
+    assert (1 << 20) < counts["octets"] <= 1 << 21
+    assert counts["success_evictions"] + counts["denial_evictions"] > 900_000
+
+
+def test_what_is_asked_survives_a_flood() -> None:
+    cache = cache_of(success=(1000, 3600, 5))
+    for number in range(100):
+        cache.put(reply(name=named(number), answer=(3600,)), now=0)
+    for number in range(1000, 9000):
+        cache.put(reply(name=named(number), answer=(3600,)), now=0)
+        found(cache, 0, named(number % 100))
+    assert all(found(cache, 0, named(number))[0] is Lookup.CACHE_FRESH for number in range(100))
+
+
+def test_what_nobody_asks_leaves_first() -> None:
+    cache = cache_of(success=(100, 3600, 5))
+    for number in range(250):
+        cache.put(reply(name=named(number), answer=(3600,)), now=0)
+    kept = [number for number in range(250) if found(cache, 0, named(number))[0] is Lookup.CACHE_FRESH]
+    assert len(kept) == 100 and len([number for number in kept if number >= 150]) >= 98
+
+
+def test_no_room_at_all() -> None:
+    assert not cache_of(success=(0, 3600, 5)).put(reply(answer=(60,)), now=0)
+    assert not cache_of(max_octets=1000).put(reply(answer=(60,)), now=0)
+
+
+def test_dead_entries_are_freed() -> None:
+    cache = cache_of(stale_for=10)
+    for number in range(100):
+        cache.put(reply(name=named(number), answer=(60 if number < 50 else 600,)), now=0)
+    for _ in range(3):
+        cache.expire(70, 100)
+    assert cache.describe()["success"] == 50
+    cache.forget_all()
+    assert set(cache.describe().values()) == {0}
+    assert found(cache, 0, named(1))[0] is Lookup.CACHE_MISS
+
+
+class AgainstADict(RuleBasedStateMachine):
+    """The cache, with room for everything, says what a dict with CoreDNS's rules says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cache = cache_of(stale_for=20)
+        self.kept: dict[tuple[int, bool], tuple[int, int]] = {}
+        self.now = 0
+
+    @rule(number=st.integers(0, 3), do=st.booleans(), ttl=st.integers(5, 50), denied=st.booleans())
+    def put(self, number: int, do: bool, ttl: int, denied: bool) -> None:
+        message = reply(name=named(number), **{"soa": ttl} if denied else {"answer": (ttl,)})  # type: ignore[arg-type]
+        assert self.cache.put(message, do=do, now=self.now)
+        self.kept[number, do] = (self.now, ttl)
+
+    @rule(seconds=st.integers(0, 30))
+    def wait(self, seconds: int) -> None:
+        self.now += seconds
+
+    @rule()
+    def expire(self) -> None:
+        self.cache.expire(self.now, 100)
+
+    @rule(number=st.integers(0, 3), do=st.booleans())
+    def get(self, number: int, do: bool) -> None:
+        stored_at, ttl = self.kept.get((number, do), (self.now - 1000, 0))
+        left = stored_at + ttl - self.now
+        expected = (
+            (Lookup.CACHE_FRESH, left) if left > 0 else (Lookup.CACHE_STALE if left > -20 else Lookup.CACHE_MISS, 0)
+        )
+        assert found(self.cache, self.now, named(number), do=do) == expected
+
+    @invariant()
+    def counts(self) -> None:
+        counts = self.cache.describe()
+        assert counts["success"] + counts["denial"] <= len(self.kept)
+
+
+TestAgainstADict = AgainstADict.TestCase
+TestAgainstADict.settings = settings(deadline=None, max_examples=100)

@@ -250,7 +250,7 @@ def test_octets_behind_the_message_are_left() -> None:
         pytest.param(f"{CHAIN}\nexample.org. 60 IN A 192.0.2.66", "", "", (3, 0, 0), id="answer above the name"),
         pytest.param(f"{ADDRESSES}\n{NAME} 60 CH A aa. 1", "", "", (4, 0, 0), id="answer of another class"),
         pytest.param(
-            f"example.org. 60 IN DNAME example.net.\n{NAME} 60 IN CNAME www.example.net.\nwww.example.net. 60 IN A 192.0.2.1",
+            f"example.org. 60 IN DNAME a.example.\n{NAME} 60 IN CNAME www.a.example.\nwww.a.example. 60 IN A 192.0.2.1",
             "",
             "",
             (3, 0, 0),
