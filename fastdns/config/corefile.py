@@ -7,27 +7,14 @@ That keeps `config` below `plugins`; the words that may begin a line are handed 
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import glob
-import hashlib
-import itertools
-import logging
 import os
 import re
-from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from fastdns import errors
-from fastdns.config import lexer
+from fastdns.config import lexer, stream, wording
 
-logger = logging.getLogger(__name__)
-
-MAX_IMPORTS = 10_000
-
-# {%NAME%} is replaced first, as CoreDNS does; a value is never looked at again, so that one can't refer to itself.
-_ENVIRONMENT = (re.compile(r"\{%(.+?)%\}"), re.compile(r"\{\$(.+?)\}"))
-_MANY_WILDCARDS = re.compile(r"\*.*\*|\?.*\?|\[.*\]|\].*\[", re.DOTALL)
-_WILDCARD = re.compile(r"[*?\[\]]")
+MAX_DEPTH = 20
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -64,12 +51,12 @@ class Directive:
 
     def error(self, message: str, *, at: lexer.Token | None = None, hint: str = "") -> errors.ConfigError:
         """Make the error that says `message` of the word `at`, or else of the first word."""
-        return error(at or self.name, f"{message} (plugin/{self.plugin})", hint=hint)
+        return wording.error(at or self.name, f"{message} (plugin/{self.plugin})", hint=hint)
 
     def argument_error(self, *, after: lexer.Token | None = None, hint: str = "") -> errors.ConfigError:
         """Make the error for too few or too many arguments; CoreDNS names the last word that it saw."""
         last = after or (self.args[-1] if self.args else self.name)
-        return self.error(_wrong_count(last), at=last, hint=hint)
+        return self.error(wording.wrong_count(last), at=last, hint=hint)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -101,289 +88,147 @@ def parse(text: str, *, file: str, words: Words, environment: Mapping[str, str] 
 
     Relative imports are looked for beside the file that names them. `environment` is the process's own without one.
     """
-    parser = _Parser(text, file=file, words=words, environment=os.environ if environment is None else environment)
-    blocks = tuple(parser.blocks())
-    return Corefile(blocks, parser.digest.hexdigest(), tuple(parser.files))
-
-
-def error(
-    token: lexer.Token, message: str, *, hint: str = "", kind: str = "Error during parsing"
-) -> errors.ConfigError:
-    """Make the error that says `message` of `token`, and where the token came from when a variable stands there."""
-    hints = "".join(f"; {text}" for text in (_origin(token), hint) if text)
-    return errors.ConfigError(token.file, token.line, message + hints, kind=kind)
-
-
-def suggest(word: str, known: Iterable[str]) -> str:
-    """Give the hint `did you mean "X"?` when `known` has a word that is nearly `word`, else nothing."""
-    close = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.7)
-    return f'did you mean "{close[0]}"?' if close else ""
+    source = stream.Stream(text, file=file, environment=os.environ if environment is None else environment)
+    blocks = tuple(_Parser(source, words).blocks())
+    return Corefile(blocks, source.digest.hexdigest(), tuple(source.files))
 
 
 class _Parser:
-    def __init__(self, text: str, *, file: str, words: Words, environment: Mapping[str, str]) -> None:
-        self.digest = hashlib.sha512()
-        self.files: list[str] = []
+    def __init__(self, source: stream.Stream, words: Words) -> None:
+        self._source = source
         self._words = words
-        self._environment = environment
-        self._snippets: dict[str, list[lexer.Token]] = {}
-        self._snippet_imports = 0
-        self._file_imports = 0
-        self._last = lexer.Token("", file, 1, starts_line=True)
-        self._tokens = deque(self._read(text, file))
 
     def blocks(self) -> Iterator[RawBlock]:
-        while self._tokens:
-            keys = self._keys()
+        while self._source.peek():
+            keys = tuple(self._keys())
             name = _snippet_name(keys)
             if name is not None:
-                self._define_snippet(name)
+                self._source.define_snippet(name)
             elif keys:
-                yield RawBlock(tuple(keys), tuple(self._block()))
-            elif self._tokens:
-                raise _syntax_error(self._tokens[0], "an address", hint="a server block begins with its zone")
+                yield RawBlock(keys, tuple(self._block()))
+            else:
+                self._expect_end()
 
-    # The keys of a block.
-
-    def _keys(self) -> list[lexer.Token]:
-        """Read up to the block's brace or the end of the line; a comma goes on to the next line."""
-        keys: list[lexer.Token] = []
-        expects_another = False
-        while self._tokens:
-            token = self._tokens[0]
-            if token.text == "import" and token.starts_line and not token.is_quoted:
-                self._import()
+    def _keys(self) -> Iterator[lexer.Token]:
+        """Take the keys up to the block's brace or the end of the line; a comma goes on to the next line."""
+        last: lexer.Token | None = None
+        while token := self._source.peek():
+            wants_more = last is not None and last.text.endswith(",")
+            if token.imports and token.starts_line:
+                self._source.follow_import()
                 continue
             if token.closes:
-                raise error(token, "Unexpected '}' because no matching opening brace")
-            if token.opens:
-                if expects_another:
-                    raise error(token, "Expected another address but had '{' - check for extra comma")
-                return keys
-            if keys and token.starts_line and not expects_another:
-                return keys
-            token = self._expanded(self._next())
-            keys += _split_keys(token)
-            expects_another = token.text.endswith(",")
-        if expects_another:
-            raise error(self._last, "Unexpected EOF", hint="another address is expected after the comma")
-        return keys
-
-    # Snippets and imports.
-
-    def _define_snippet(self, name: str) -> None:
-        if name in self._snippets:
-            raise error(self._upcoming(), f"redeclaration of previously declared snippet {name}")
-        if not self._tokens or not self._tokens[0].opens:
-            raise _syntax_error(self._upcoming(), "'{'")
-        self._next()
-        tokens = list(self._until_closed())
-        if any(
-            token.text == "import" and token.starts_line and self._expand(target.text) == name
-            for token, target in itertools.pairwise(tokens)
-        ):
-            raise self._snippet_limit(self._last, hint=f"snippet {name} imports itself")
-        self._snippets[name] = tokens
-
-    def _until_closed(self) -> Iterator[lexer.Token]:
-        depth = 1
-        while self._tokens:
-            token = self._next()
-            depth += token.opens - token.closes
-            if not depth:
+                raise wording.error(token, "Unexpected '}' because no matching opening brace")
+            if token.opens and wants_more:
+                raise wording.error(token, "Expected another address but had '{' - check for extra comma")
+            if token.opens or (last is not None and token.starts_line and not wants_more):
                 return
-            yield token
-        raise _syntax_error(self._last, "'}'", hint="a snippet is not closed")
+            last = self._source.take()
+            yield from _split_key(last)
+        if last is not None and last.text.endswith(","):
+            raise wording.error(last, "Unexpected EOF", hint="another address is expected after the comma")
 
-    def _import(self) -> None:
-        """Put what is imported in the place of `import NAME`."""
-        word = self._next()
-        if not self._tokens or self._tokens[0].starts_line or self._tokens[0].opens:
-            raise error(word, _wrong_count(word))
-        target = self._expanded(self._next())
-        if not target.text:
-            raise error(target, "Import requires a non-empty filepath")
-        if self._tokens and not (self._tokens[0].starts_line or self._tokens[0].closes):
-            extra = self._tokens[0]
-            raise error(extra, "Import takes only one argument (glob pattern or file)")
-        tokens = self._imported(target)
-        if tokens:
-            tokens = [dataclasses.replace(tokens[0], starts_line=True), *tokens[1:]]
-        self._tokens.extendleft(reversed(tokens))
-
-    def _imported(self, target: lexer.Token) -> list[lexer.Token]:
-        if target.text in self._snippets:
-            self._snippet_imports += 1
-            if self._snippet_imports > MAX_IMPORTS:
-                raise self._snippet_limit(target)
-            return self._snippets[target.text]
-        self._file_imports += 1
-        if self._file_imports > MAX_IMPORTS:
-            hint = "does a file import itself?"
-            raise error(target, f"maximum file import depth ({MAX_IMPORTS}) exceeded", hint=hint)
-        return [token for path in self._matches(target) for token in self._read_file(path, target)]
-
-    def _snippet_limit(self, token: lexer.Token, hint: str = "do snippets import one another?") -> errors.ConfigError:
-        return error(token, f"maximum snippet import depth ({MAX_IMPORTS}) exceeded", hint=hint)
-
-    def _matches(self, target: lexer.Token) -> list[str]:
-        """Give the files that an import names: sorted, beside the importing file when the name is relative."""
-        pattern = os.path.join(os.path.dirname(os.path.abspath(target.file)), target.text)
-        if _MANY_WILDCARDS.search(pattern):
-            message = f"Glob pattern may only contain one wildcard (*), but has others: {pattern}"
-            raise error(target, message)
-        if not _WILDCARD.search(pattern):
-            if not os.path.exists(pattern):
-                hint = suggest(target.text, self._snippets) or "no snippet has this name either"
-                raise error(target, f"File to import not found: {target.text}", hint=hint)
-            return [pattern]
-        found = sorted(glob.glob(pattern))
-        if not found:
-            logger.warning("No files matching import glob pattern: %s", target.text)
-        return found
-
-    def _read_file(self, path: str, target: lexer.Token) -> list[lexer.Token]:
-        try:
-            with open(path, encoding="utf-8", errors="replace", newline="") as file:
-                return self._read(file.read(), path)
-        except IsADirectoryError:
-            raise error(target, f"Could not import {path}: is a directory") from None
-        except OSError as failure:
-            raise error(target, f"Could not import {path}: {failure.strerror}") from failure
-
-    def _read(self, text: str, file: str) -> list[lexer.Token]:
-        self.digest.update(f"{file}\0{len(text)}\0".encode(errors="replace") + text.encode(errors="replace"))
-        if file not in self.files:
-            self.files.append(file)
-        return lexer.read_tokens(text, file)
-
-    # The lines of a block.
+    def _expect_end(self) -> None:
+        """Refuse a block without a key; an import that brought nothing may end the text."""
+        token = self._source.peek()
+        if token is not None:
+            raise wording.syntax_error(token, "an address", hint="a server block begins with its zone")
 
     def _block(self) -> Iterator[Directive]:
-        """Read a server block's lines; a file with one block may go without braces."""
-        opening = self._upcoming()
-        braced = bool(self._tokens) and opening.opens
-        if braced:
-            self._next()
-        while self._tokens:
-            if self._tokens[0].closes:
-                if not braced:
-                    raise error(self._tokens[0], "Unexpected '}' because no matching opening brace")
-                self._next()
+        """Take a server block's lines; a file with one block may go without braces."""
+        opening = self._source.peek()
+        is_braced = opening is not None and opening.opens
+        if is_braced:
+            self._source.take()
+        while token := self._source.peek():
+            if token.closes and is_braced:
+                self._source.take()
                 return
-            if self._tokens[0].text == "import" and not self._tokens[0].is_quoted:
-                self._import()
+            if token.closes:
+                raise wording.error(token, "Unexpected '}' because no matching opening brace")
+            if token.imports:
+                self._source.follow_import()
             else:
                 yield self._directive()
-        if braced:
-            hint = f"the server block at line {opening.line} is not closed"
-            if self._last.closes:
-                # CoreDNS takes the brace of the last plugin for that of the server block, too.
-                raise error(self._last, "Unexpected EOF", hint=hint)
-            raise _syntax_error(self._last, "'}'", hint=hint)
+        if opening is not None and is_braced:
+            raise _not_closed(self._source.last, opening)
 
     def _directive(self) -> Directive:
-        name = self._expanded(self._next())
+        name = self._source.take()
         self._check_word(name)
-        args = self._arguments()
-        if not self._tokens or (self._tokens[0].starts_line and not self._tokens[0].opens):
-            return Directive(name, args, (), name.text)
-        if self._tokens[0].closes:
+        args = tuple(self._arguments())
+        token = self._source.peek()
+        if token is not None and token.closes and not token.starts_line:
             hint = "the brace that closes a server block stands on a line of its own"
-            raise error(self._tokens[0], "Unexpected '}' because no matching opening brace", hint=hint)
-        return Directive(name, args, tuple(self._options(name)), name.text)
+            raise wording.error(token, "Unexpected '}' because no matching opening brace", hint=hint)
+        block = tuple(self._options(name, depth=1)) if token is not None and token.opens else ()
+        return Directive(name, args, block, name.text)
 
     def _check_word(self, name: lexer.Token) -> None:
         if name.text in self._words.served:
             return
-        hint = suggest(name.text, [*self._words.served, *self._words.planned])
+        hint = wording.suggest(name.text, [*self._words.served, *self._words.planned])
         if name.text in self._words.planned:
             hint = "it is a plugin of CoreDNS that fastdns does not have yet"
         elif name.text in self._words.removed:
             hint = f'CoreDNS removed this plugin; "{self._words.removed[name.text]}" took its place'
-        raise error(name, f"Unknown directive '{name.text}'", hint=hint)
+        raise wording.error(name, f"Unknown directive '{name.text}'", hint=hint)
 
-    def _arguments(self) -> tuple[lexer.Token, ...]:
-        args: list[lexer.Token] = []
-        while self._tokens:
-            token = self._tokens[0]
+    def _arguments(self) -> Iterator[lexer.Token]:
+        while token := self._source.peek():
             if token.starts_line or token.opens or token.closes:
-                break
-            args.append(self._expanded(self._next()))
-        return tuple(args)
+                return
+            yield self._source.take()
 
-    def _options(self, plugin: lexer.Token) -> Iterator[Directive]:
-        """Read the lines between braces, the opening one included. A block may open and close within one line."""
-        opening = self._next()
+    def _options(self, plugin: lexer.Token, *, depth: int) -> Iterator[Directive]:
+        """Take the lines between braces, the braces included. A block may open and close within one line."""
+        opening = self._source.take()
         if opening.starts_line:
             hint = f"the brace that opens a block stands on the line of '{plugin.text}'"
-            raise error(opening, "Unexpected token '{'", hint=hint)
-        while self._tokens:
-            token = self._tokens[0]
+            raise wording.error(opening, "Unexpected token '{'", hint=hint)
+        if depth > MAX_DEPTH:
+            raise wording.error(opening, "Unexpected token '{'", hint=f"blocks nest at most {MAX_DEPTH} deep")
+        while token := self._source.peek():
             if token.closes:
                 self._close()
                 return
-            if token.text == "import" and not token.is_quoted:
-                self._import()
+            if token.imports:
+                self._source.follow_import()
             elif token.opens:
-                raise error(token, "Unexpected token '{', expecting argument")
+                raise wording.error(token, "Unexpected token '{', expecting argument")
             else:
-                yield self._option(plugin)
+                yield self._option(plugin, depth=depth)
         hint = f"the block of '{plugin.text}' at line {plugin.line} is not closed"
-        raise error(self._last, "Unexpected EOF", hint=hint)
+        raise wording.error(self._source.last, "Unexpected EOF", hint=hint)
 
-    def _option(self, plugin: lexer.Token) -> Directive:
-        name = self._expanded(self._next())
-        args = self._arguments()
-        nested = bool(self._tokens) and self._tokens[0].opens
-        return Directive(name, args, tuple(self._options(plugin)) if nested else (), plugin.text)
+    def _option(self, plugin: lexer.Token, *, depth: int) -> Directive:
+        name = self._source.take()
+        args = tuple(self._arguments())
+        token = self._source.peek()
+        nests = token is not None and token.opens
+        return Directive(name, args, tuple(self._options(plugin, depth=depth + 1)) if nests else (), plugin.text)
 
     def _close(self) -> None:
-        self._next()
-        if self._tokens and not (self._tokens[0].starts_line or self._tokens[0].closes):
-            token = self._tokens[0]
-            raise error(token, f"Unexpected token '{token.text}'", hint="nothing may follow a closing brace")
-
-    # Words.
-
-    def _next(self) -> lexer.Token:
-        self._last = self._tokens.popleft()
-        return self._last
-
-    def _upcoming(self) -> lexer.Token:
-        return self._tokens[0] if self._tokens else self._last
-
-    def _expanded(self, token: lexer.Token) -> lexer.Token:
-        text = self._expand(token.text)
-        return token if text == token.text else dataclasses.replace(token, text=text)
-
-    def _expand(self, text: str) -> str:
-        for pattern in _ENVIRONMENT:
-            text = pattern.sub(lambda match: self._environment.get(match[1], ""), text)
-        return text
+        self._source.take()
+        token = self._source.peek()
+        if token is not None and not (token.starts_line or token.closes):
+            raise wording.error(token, f"Unexpected token '{token.text}'", hint="nothing may follow a closing brace")
 
 
-def _snippet_name(keys: list[lexer.Token]) -> str | None:
+def _snippet_name(keys: tuple[lexer.Token, ...]) -> str | None:
     if len(keys) == 1 and keys[0].text.startswith("(") and keys[0].text.endswith(")"):
         return keys[0].text[1:-1]
     return None
 
 
-def _split_keys(token: lexer.Token) -> list[lexer.Token]:
+def _split_key(token: lexer.Token) -> list[lexer.Token]:
     """Split what commas or an environment variable's spaces hold together."""
     return [dataclasses.replace(token, text=text) for text in re.split(r"[,\s]+", token.text) if text]
 
 
-def _syntax_error(token: lexer.Token, expected: str, hint: str = "") -> errors.ConfigError:
-    return error(token, f"Unexpected token '{token.text}', expecting {expected}", hint=hint, kind="Syntax error")
-
-
-def _wrong_count(token: lexer.Token) -> str:
-    return f"Wrong argument count or unexpected line ending after '{token.text}'"
-
-
-def _origin(token: lexer.Token) -> str:
-    """Say where a word came from when it isn't the one that is written."""
-    if not any(pattern.search(token.source) for pattern in _ENVIRONMENT):
-        return ""
-    return f"'{token.text}' stands for {token.source}" if token.text else f"{token.source} is empty or not set"
+def _not_closed(last: lexer.Token, opening: lexer.Token) -> errors.ConfigError:
+    hint = f"the server block at line {opening.line} is not closed"
+    if last.closes:
+        # CoreDNS takes the brace of the last plugin for that of the server block, too.
+        return wording.error(last, "Unexpected EOF", hint=hint)
+    return wording.syntax_error(last, "'}'", hint=hint)

@@ -20,10 +20,10 @@ _BYTE_ORDER_MARK = "\ufeff"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Token:
-    """One word and where it stands. `source` is the word as it is written, before environment variables are put in.
+    """One word and where it stands.
 
-    `starts_line` tells a word that is the first on its line; `is_quoted` one that was written in quotes: it is never a
-    brace.
+    `starts_line` tells a word that is the first on its line; `is_quoted` one that was written in quotes, which is never a
+    brace nor `import`. `source` is the word as it is written where a variable stands in it, else empty.
     """
 
     text: str
@@ -40,6 +40,10 @@ class Token:
     @property
     def closes(self) -> bool:
         return self.text == "}" and not self.is_quoted
+
+    @property
+    def imports(self) -> bool:
+        return self.text == "import" and not self.is_quoted
 
 
 def read_tokens(text: str, file: str) -> list[Token]:
@@ -115,4 +119,4 @@ class _Lexer:
     def _token(self, text: str, line: int, *, is_quoted: bool = False) -> Token:
         starts_line = not self._line_has_word
         self._line_has_word = True
-        return Token(text, self._file, line, starts_line, is_quoted, text)
+        return Token(text, self._file, line, starts_line, is_quoted)

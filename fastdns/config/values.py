@@ -9,7 +9,7 @@ import ipaddress
 import re
 from collections.abc import Sequence
 
-from fastdns.config import corefile, lexer
+from fastdns.config import corefile, lexer, wording
 from fastdns.dns import names, reverse
 
 MAX_PORT = 65535
@@ -46,7 +46,7 @@ def no_block(directive: corefile.Directive) -> None:
 
 def unknown_property(option: corefile.Directive, known: Sequence[str], *, hint: str = "") -> Exception:
     """Make the error for a word that a plugin doesn't know; CoreDNS's words for most of its plugins."""
-    return option.error(f"unknown property '{option.word}'", hint=hint or corefile.suggest(option.word, known))
+    return option.error(f"unknown property '{option.word}'", hint=hint or wording.suggest(option.word, known))
 
 
 def planned_option(option: corefile.Directive) -> Exception:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping, Sequence
 
-from fastdns.config import corefile, interfaces, lexer, model, values
+from fastdns.config import corefile, interfaces, lexer, model, values, wording
 
 OPTIONS = ("except",)
 
@@ -18,7 +18,7 @@ def parse(directive: corefile.Directive, scope: corefile.Scope) -> model.Bind:
     excluded: tuple[str, ...] = ()
     for option in directive.block:
         if option.word not in OPTIONS:
-            hint = corefile.suggest(option.word, OPTIONS)
+            hint = wording.suggest(option.word, OPTIONS)
             raise option.error(f"invalid option {values.quote(option.word)}", hint=hint)
         if not option.args:
             raise option.error("at least one address or interface must be given to except subdirective")
@@ -42,7 +42,7 @@ def _resolve(
         elif values.is_address(token.text):
             found.append(str(ipaddress.ip_address(token.text)))
         else:
-            hint = corefile.suggest(token.text, machine) or f"this machine has {', '.join(sorted(machine))}"
+            hint = wording.suggest(token.text, machine) or f"this machine has {', '.join(sorted(machine))}"
             message = f"not a valid IP address or interface name: {values.quote(token.text)}"
             raise directive.error(message, at=token, hint=hint)
     return tuple(found)

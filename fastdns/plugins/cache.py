@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from fastdns.config import corefile, lexer, model, values
+from fastdns.config import corefile, lexer, model, values, wording
 from fastdns.dns import names
 
 MAX_SERVFAIL = 300.0
@@ -34,7 +34,7 @@ def parse(directive: corefile.Directive, scope: corefile.Scope) -> model.Cache:
         draft.set(success=success, denial=dataclasses.replace(draft.cache.denial, max_ttl=ttl))
     for option in directive.block:
         if option.word not in _OPTIONS:
-            hint = corefile.suggest(option.word, _OPTIONS) or "it is no option of 'cache'"
+            hint = wording.suggest(option.word, _OPTIONS) or "it is no option of 'cache'"
             raise option.argument_error(after=option.name, hint=hint)
         _OPTIONS[option.word](option, draft)
     return _with_policy(draft)
@@ -122,7 +122,7 @@ def _refresh(option: corefile.Directive, stale: model.ServeStale) -> model.Serve
     token = option.args[1]
     mode = token.text.lower()
     if mode not in REFRESH_MODES:
-        hint = corefile.suggest(mode, REFRESH_MODES) or "it is immediate or verify"
+        hint = wording.suggest(mode, REFRESH_MODES) or "it is immediate or verify"
         raise option.error(f"invalid value for serve_stale refresh mode: {mode}", at=token, hint=hint)
     stale = dataclasses.replace(stale, refresh=mode)
     rest = option.args[2:]
@@ -177,7 +177,7 @@ def _serve_stale_policy(option: corefile.Directive, draft: _Draft) -> None:
         raise option.error("serve_stale_policy can only be specified once")
     token = values.one_argument(option)
     if token.text.lower() != "prefer_positive":
-        hint = corefile.suggest(token.text, ["prefer_positive"])
+        hint = wording.suggest(token.text, ["prefer_positive"])
         raise option.error(f"invalid serve_stale_policy: {token.text}", at=token, hint=hint)
     draft.policy = option
 
@@ -212,7 +212,7 @@ def _disable(option: corefile.Directive, draft: _Draft) -> None:
             raise option.error(f"invalid disabled zone: {token.text}", at=token)
     zones = tuple(names.canonical(token.text) for token in zone_tokens) or (".",)
     if side.text not in ("success", "denial"):
-        hint = corefile.suggest(side.text, ("success", "denial"))
+        hint = wording.suggest(side.text, ("success", "denial"))
         raise option.error('cache type for disable must be "success" or "denial"', at=side, hint=hint)
     draft.set(**{f"disable_{side.text}": zones})
 

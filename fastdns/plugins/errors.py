@@ -2,7 +2,7 @@
 
 import re
 
-from fastdns.config import corefile, model, values
+from fastdns.config import corefile, model, values, wording
 
 OPTIONS = ("stacktrace", "consolidate")
 LEVELS = ("warning", "error", "info", "debug")
@@ -23,7 +23,7 @@ def parse(directive: corefile.Directive, scope: corefile.Scope) -> model.Errors:
         elif option.word == "consolidate":
             consolidate.append(_consolidate(option))
         else:
-            hint = corefile.suggest(option.word, OPTIONS)
+            hint = wording.suggest(option.word, OPTIONS)
             raise option.error(f"Unknown field {option.word}", hint=hint)
     return model.Errors(stacktrace, tuple(consolidate))
 
@@ -50,7 +50,7 @@ def _modifiers(option: corefile.Directive) -> tuple[str, bool]:
         if token.text == "show_first":
             show_first = True
         elif token.text not in LEVELS:
-            hint = corefile.suggest(token.text, [*LEVELS, "show_first"])
+            hint = wording.suggest(token.text, [*LEVELS, "show_first"])
             raise option.error(f"unknown option in consolidate: {token.text}", at=token, hint=hint)
         elif level:
             raise option.error("multiple log levels specified in consolidate", at=token)

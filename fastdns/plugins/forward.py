@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastdns import errors
-from fastdns.config import corefile, lexer, model, values
+from fastdns.config import corefile, lexer, model, values, wording
 from fastdns.dns import constants, names
 from fastdns.forward import lookup, upstreams
 
@@ -201,7 +201,7 @@ def _health_check(option: corefile.Directive) -> Changes:
         elif token.text == "domain":
             check = dataclasses.replace(check, domain=_domain(option, next(rest, None)))
         else:
-            hint = corefile.suggest(token.text, ("no_rec", "domain"))
+            hint = wording.suggest(token.text, ("no_rec", "domain"))
             raise option.error(f"health_check: unknown option {token.text}", at=token, hint=hint)
     return {"health_check": check}
 
@@ -235,7 +235,7 @@ def _tls_servername(option: corefile.Directive) -> Changes:
 def _policy(option: corefile.Directive) -> Changes:
     token = _first(option)
     if token.text not in POLICIES:
-        hint = corefile.suggest(token.text, POLICIES) or f"a policy is one of {', '.join(POLICIES)}"
+        hint = wording.suggest(token.text, POLICIES) or f"a policy is one of {', '.join(POLICIES)}"
         raise option.error(f"unknown policy '{token.text}'", at=token, hint=hint)
     return {"policy": token.text}
 
@@ -245,7 +245,7 @@ def _rcodes(option: corefile.Directive) -> tuple[int, ...]:
         raise option.argument_error()
     for token in option.args:
         if token.text.upper() not in constants.Rcode.__members__:
-            hint = corefile.suggest(token.text.upper(), constants.Rcode.__members__)
+            hint = wording.suggest(token.text.upper(), constants.Rcode.__members__)
             raise option.error(f"{token.text} is not a valid rcode", at=token, hint=hint)
     return tuple(int(constants.Rcode[word.upper()]) for word in option.words)
 

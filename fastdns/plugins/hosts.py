@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 
-from fastdns.config import corefile, model, values
+from fastdns.config import corefile, model, values, wording
 
 logger = logging.getLogger(__name__)
 
@@ -94,9 +94,9 @@ def _inline(option: corefile.Directive, *, after_fallthrough: bool) -> str:
     """Take a line as one of a hosts file. As in CoreDNS none may stand after `fallthrough`."""
     if after_fallthrough:
         is_entry = values.is_address(option.word.partition("%")[0])
-        hint = "write the lines of addresses before fallthrough" if is_entry else corefile.suggest(option.word, OPTIONS)
+        hint = "write the lines of addresses before fallthrough" if is_entry else wording.suggest(option.word, OPTIONS)
         raise option.error(f"unknown property '{option.word}'", hint=hint)
     if not values.is_address(option.word.partition("%")[0]):
-        hint = corefile.suggest(option.word, OPTIONS) or "a line begins with an IP address or an option"
+        hint = wording.suggest(option.word, OPTIONS) or "a line begins with an IP address or an option"
         raise option.error(f"unknown property '{option.word}'", hint=hint)
     return " ".join((option.word, *option.words))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from fastdns.config import corefile, lexer, model, selectors, values
+from fastdns.config import corefile, lexer, model, selectors, values, wording
 from fastdns.dns import reverse
 
 logger = logging.getLogger(__name__)
@@ -70,14 +71,23 @@ def _flag(name: str) -> Callable[[corefile.Directive], Changes]:
     return read
 
 
-def _several(name: str) -> Callable[[corefile.Directive], Changes]:
-    """Make the reader of an option that takes one argument or more."""
+def _manifests(option: corefile.Directive) -> Changes:
+    _need_arguments(option)
+    _check_files(option, option.args)
+    return {"manifests": option.words}
 
-    def read(option: corefile.Directive) -> Changes:
-        _need_arguments(option)
-        return {name: option.words}
 
-    return read
+def _namespaces(option: corefile.Directive) -> Changes:
+    _need_arguments(option)
+    return {"namespaces": option.words}
+
+
+def _check_files(option: corefile.Directive, tokens: Sequence[lexer.Token]) -> None:
+    for token in tokens:
+        try:
+            os.stat(token.text)
+        except OSError as error:
+            raise option.error(f"stat {token.text}: {(error.strerror or '').lower()}", at=token) from error
 
 
 def _selector(name: str, spoken: str) -> Callable[[corefile.Directive], Changes]:
@@ -130,12 +140,14 @@ def _endpoint(option: corefile.Directive) -> Changes:
 def _tls(option: corefile.Directive) -> Changes:
     if len(option.args) != 3:
         raise option.argument_error(hint="tls CERT KEY CACERT")
+    _check_files(option, option.args)
     return {"tls": option.words}
 
 
 def _kubeconfig(option: corefile.Directive) -> Changes:
     if not 1 <= len(option.args) <= 2:
         raise option.argument_error(hint="kubeconfig FILE [CONTEXT]")
+    _check_files(option, option.args[:1])
     return {"kubeconfig": option.args[0].text, "context": option.args[1].text if len(option.args) > 1 else ""}
 
 
@@ -143,7 +155,7 @@ def _pods(option: corefile.Directive) -> Changes:
     token = values.one_argument(option)
     if token.text not in POD_MODES:
         message = f"wrong value for pods: {token.text},  must be one of: {', '.join(POD_MODES)}"
-        raise option.error(message, at=token, hint=corefile.suggest(token.text, POD_MODES))
+        raise option.error(message, at=token, hint=wording.suggest(token.text, POD_MODES))
     return {"pods": token.text}
 
 
@@ -171,7 +183,7 @@ def _fallthrough(option: corefile.Directive) -> Changes:
 def _ignore(option: corefile.Directive) -> Changes:
     token = _first(option)
     if token.text != "empty_service":
-        hint = corefile.suggest(token.text, ["empty_service"])
+        hint = wording.suggest(token.text, ["empty_service"])
         raise option.error(f"unable to parse ignore value: '{token.text}'", at=token, hint=hint)
     return {"ignore_empty_service": True}
 
@@ -200,8 +212,8 @@ _OPTIONS: dict[str, Callable[[corefile.Directive], Changes]] = {
     "endpoint": _endpoint,
     "tls": _tls,
     "kubeconfig": _kubeconfig,
-    "manifests": _several("manifests"),
-    "namespaces": _several("namespaces"),
+    "manifests": _manifests,
+    "namespaces": _namespaces,
     "namespace_labels": _selector("namespace_labels", "namespace_label"),
     "labels": _selector("labels", "label"),
     "pods": _pods,

@@ -2,7 +2,7 @@
 
 import ipaddress
 
-from fastdns.config import corefile, lexer, model, values
+from fastdns.config import corefile, lexer, model, values, wording
 
 OPTIONS = ("prefer",)
 WEIGHTED_OPTIONS = ("reload", "prefer")
@@ -34,7 +34,7 @@ def _policy(directive: corefile.Directive) -> tuple[str, str]:
             raise directive.error(f"unknown property for {token.text}", at=rest[0])
         return token.text, ""
     if token.text != "weighted":
-        hint = corefile.suggest(token.text, POLICIES) or "a policy is round_robin or weighted"
+        hint = wording.suggest(token.text, POLICIES) or "a policy is round_robin or weighted"
         raise directive.error(f"unknown policy: {token.text}", at=token, hint=hint)
     if not rest:
         raise directive.error("missing weight file argument", at=token)

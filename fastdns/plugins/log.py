@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from fastdns.config import corefile, lexer, model, values
+from fastdns.config import corefile, lexer, model, values, wording
 from fastdns.dns import names
 
 OPTIONS = ("class",)
@@ -43,6 +43,6 @@ def _classes(option: corefile.Directive) -> frozenset[str]:
         raise option.argument_error()
     for token in option.args:
         if token.text not in CLASSES:
-            hint = corefile.suggest(token.text, CLASSES) or f"a class is one of {', '.join(CLASSES)}"
+            hint = wording.suggest(token.text, CLASSES) or f"a class is one of {', '.join(CLASSES)}"
             raise option.error(f"invalid Class: {token.text}", at=token, hint=hint)
     return frozenset(option.words)

@@ -1,6 +1,6 @@
 """prometheus: the page of metrics, and the counting of queries in the server block that names it."""
 
-from fastdns.config import corefile, model, values
+from fastdns.config import corefile, model, values, wording
 
 OPTIONS = ("runtime_metrics",)
 PLANNED = ("tls",)
@@ -17,7 +17,7 @@ def parse(directive: corefile.Directive, scope: corefile.Scope) -> model.Prometh
         if option.word in PLANNED:
             raise values.planned_option(option)
         if option.word not in OPTIONS:
-            hint = corefile.suggest(option.word, OPTIONS)
+            hint = wording.suggest(option.word, OPTIONS)
             raise option.error(f"unknown option: {option.word}", hint=hint)
         values.no_arguments(option)
         runtime_metrics = True

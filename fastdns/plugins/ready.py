@@ -1,6 +1,6 @@
 """ready: a page that says whether every plugin of the server can do its work."""
 
-from fastdns.config import corefile, model, values
+from fastdns.config import corefile, model, values, wording
 
 OPTIONS = ("monitor",)
 MONITORS = ("until-ready", "continuously")
@@ -17,7 +17,7 @@ def parse(directive: corefile.Directive, scope: corefile.Scope) -> model.Ready:
             raise values.unknown_property(option, OPTIONS)
         token = values.one_argument(option)
         if token.text not in MONITORS:
-            hint = corefile.suggest(token.text, MONITORS) or "it is until-ready or continuously"
+            hint = wording.suggest(token.text, MONITORS) or "it is until-ready or continuously"
             raise option.error(f"monitor type '{token.text}' not supported", at=token, hint=hint)
         monitor = token.text
     return model.Ready(address, port, monitor)

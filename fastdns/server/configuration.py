@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import logging
 import os
 import sys
 from collections.abc import Iterable, Iterator
 
 from fastdns import errors
-from fastdns.config import corefile, lexer, model, values
+from fastdns.config import corefile, lexer, model, values, wording
 from fastdns.plugins import order
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_FILE = "Corefile"
 DEFAULT_PORT = 53
@@ -23,16 +26,21 @@ PLANNED_SCHEMES = ("tls", "https", "https3", "grpc", "quic")
 def load(path: str = "", *, port: int = DEFAULT_PORT) -> model.Config:
     """Read the Corefile at `path`; keys without a port get `port`. Raises ConfigError, OSError for an unreadable file.
 
-    "stdin" is the standard input. Without a path it is ./Corefile; where there is none, or where the file is empty, a
-    block that tells everybody who they are (whoami) is served, as CoreDNS does.
+    "stdin" is the standard input. Without a path it is ./Corefile, which needn't be there.
     """
     file, text = _read(path)
-    return parse(text or f".:{port} {{\nwhoami\nlog\n}}\n", file=file, port=port)
+    return parse(text, file=file, port=port)
 
 
 def parse(text: str, *, file: str = DEFAULT_FILE, port: int = DEFAULT_PORT) -> model.Config:
-    """Read the Corefile `text`; `file` is its name in errors and where relative imports begin."""
+    """Read the Corefile `text`; `file` is its name in errors and where relative imports begin.
+
+    Without any server block one is served that tells everybody who they are (whoami), as CoreDNS does.
+    """
     parsed = corefile.parse(text, file=file, words=order.WORDS)
+    if not parsed.blocks:
+        logger.warning("%s has no server block: every query is answered by whoami", file)
+        parsed = corefile.parse(f".:{port} {{\nwhoami\nlog\n}}\n", file=file, words=order.WORDS)
     keys = [_read_keys(raw, port) for raw in parsed.blocks]
     plugins = _read_plugins(parsed.blocks, keys)
     blocks = tuple(
@@ -93,18 +101,18 @@ def _read_key(token: lexer.Token, default_port: int) -> Iterator[_Key]:
     try:
         zones, port = values.split_zone(rest if separator else token.text)
     except ValueError as error:
-        raise corefile.error(token, str(error)) from None
+        raise wording.error(token, str(error)) from None
     if port is not None and not 0 <= port <= values.MAX_PORT:
-        raise corefile.error(token, f"address {port}: invalid port")
+        raise wording.error(token, f"address {port}: invalid port")
     for zone in zones:
         yield _Key(zone, default_port if port is None else port, token)
 
 
 def _scheme_error(token: lexer.Token, scheme: str) -> errors.ConfigError:
-    hint = corefile.suggest(scheme, (*SCHEMES, *PLANNED_SCHEMES))
+    hint = wording.suggest(scheme, (*SCHEMES, *PLANNED_SCHEMES))
     if scheme in PLANNED_SCHEMES:
         hint = f"CoreDNS serves {scheme}://, fastdns does not yet"
-    return corefile.error(token, f"unsupported scheme '{scheme}://' in '{token.text}'", hint=hint)
+    return wording.error(token, f"unsupported scheme '{scheme}://' in '{token.text}'", hint=hint)
 
 
 def _read_plugins(

@@ -1,4 +1,6 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fastdns import errors
 from fastdns.config import corefile
@@ -89,14 +91,6 @@ def test_words_know_their_place() -> None:
     assert (block.directives[0].args[0].file, block.directives[0].args[0].line) == ("Corefile", 3)
 
 
-@pytest.mark.parametrize(
-    ("word", "hint"),
-    [("chace", 'did you mean "cache"?'), ("LOG", 'did you mean "log"?'), ("frobnicate", "")],
-)
-def test_suggest(word: str, hint: str) -> None:
-    assert corefile.suggest(word, WORDS.served) == hint
-
-
 def test_error_says_where_a_word_came_from() -> None:
     (block,) = read(". {\n log {$NAME}\n}\n", NAME="x").blocks
     (log,) = block.directives
@@ -108,3 +102,21 @@ def test_error_says_where_a_word_came_from() -> None:
 def test_unset_variable_is_named() -> None:
     with pytest.raises(errors.ConfigError, match=r"\{\$NAME\} is empty or not set"):
         read(". {\n {$NAME}\n}\n")
+
+
+def test_blocks_nest_to_a_bound() -> None:
+    deep = ". {\n cache " + "{\n a " * 21 + "\n" + "}\n" * 22
+    with pytest.raises(errors.ConfigError, match="blocks nest at most 20 deep"):
+        read(deep)
+
+
+@given(
+    st.lists(st.sampled_from([*'{}()",#.\n', "\n", " ", " ", "import", "(a)", "a", "log", "cache 30", "{$NAME}", "{%"]))
+)
+def test_no_text_breaks_it(parts: list[str]) -> None:
+    try:
+        parsed = read("".join(parts), NAME="log")
+    except errors.ConfigError as error:
+        assert str(error).startswith("Corefile:")
+    else:
+        assert all(block.keys for block in parsed.blocks)

@@ -3,7 +3,7 @@ import pathlib
 import pytest
 
 from fastdns import errors
-from fastdns.config import corefile
+from fastdns.config import corefile, stream
 
 WORDS = corefile.Words(served=("errors", "log", "cache", "whoami"))
 
@@ -95,7 +95,7 @@ def test_empty_glob_is_no_error(read, caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_file_that_imports_itself(read, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(corefile, "MAX_IMPORTS", 10)
+    monkeypatch.setattr(stream, "MAX_IMPORTS", 10)
     (tmp_path / "self.conf").write_text("log\nimport self.conf\n")
     with pytest.raises(errors.ConfigError, match=r"self.conf:2 - .* maximum file import depth \(10\) exceeded"):
         read(". {\n import self.conf\n}\n")

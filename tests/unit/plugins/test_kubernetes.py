@@ -1,10 +1,17 @@
 import dataclasses
+import pathlib
 
 import pytest
 
 from fastdns.config import model
 
 DEFAULT = model.Kubernetes(("cluster.local.",))
+
+
+@pytest.fixture
+def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> pathlib.Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 def test_zones_of_the_block(read) -> None:
@@ -25,9 +32,9 @@ def test_bare_reverse_zone_counts_as_ordinary(read, zone: str) -> None:
     ("option", "changes"),
     [
         ("endpoint https://192.0.2.1:6443", {"endpoint": "https://192.0.2.1:6443"}),
-        ("tls cert key ca", {"tls": ("cert", "key", "ca")}),
-        ("kubeconfig /etc/kubeconfig", {"kubeconfig": "/etc/kubeconfig"}),
-        ("kubeconfig /etc/kubeconfig admin", {"kubeconfig": "/etc/kubeconfig", "context": "admin"}),
+        ("tls a b c", {"tls": ("a", "b", "c")}),
+        ("kubeconfig a", {"kubeconfig": "a"}),
+        ("kubeconfig a admin", {"kubeconfig": "a", "context": "admin"}),
         ("manifests a b\nmanifests c", {"manifests": ("a", "b", "c")}),
         ("namespaces a b\nnamespaces b c", {"namespaces": ("a", "b", "c")}),
         ("namespace_labels istio-injection=enabled", {"namespace_labels": "istio-injection=enabled"}),
@@ -53,7 +60,9 @@ def test_bare_reverse_zone_counts_as_ordinary(read, zone: str) -> None:
         ("apiserver_max_inflight 4", {"apiserver_max_inflight": 4}),
     ],
 )
-def test_option(read, option: str, changes: dict[str, object]) -> None:
+def test_option(read, folder: pathlib.Path, option: str, changes: dict[str, object]) -> None:
+    for name in "abc":
+        (folder / name).touch()
     assert read(f"kubernetes cluster.local {{\n{option}\n}}") == (dataclasses.replace(DEFAULT, **changes),)
 
 

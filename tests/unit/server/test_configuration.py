@@ -29,9 +29,11 @@ def test_default_file(folder: pathlib.Path) -> None:
     assert served(configuration.load()) == [("example.org.", 53)]
 
 
-def test_empty_file(folder: pathlib.Path) -> None:
-    (folder / "empty").write_text("")
+@pytest.mark.parametrize("text", ["", "# nothing\n", "(unused) {\n errors\n}\n"])
+def test_no_server_block(folder: pathlib.Path, text: str, caplog: pytest.LogCaptureFixture) -> None:
+    (folder / "empty").write_text(text)
     assert configuration.load("empty").blocks[0].plugins == WHOAMI
+    assert "empty has no server block" in caplog.text
 
 
 def test_missing_file() -> None:
