@@ -26,10 +26,11 @@ TYPES = {
 }  # fmt: skip
 CLASSES = {"IN": 1, "CH": 3, "HS": 4, "NONE": 254, "ANY": 255}
 OUTSIDE = (
-    "example.test", "www.example.test", "alias.example.test", "chain.example.test", "dangling.example.test", "loop1.example.test",
-    "nodata.example.test", "zero.example.test", "one.example.test", "long.example.test", "upper.example.test", "_sip._tcp.example.test",
-    "https.example.test", "unknown.example.test", "x.wild.example.test", "a.b.wild.example.test", "ent.example.test", "www.d.example.test",
-    "x.deleg.example.test", "big.example.test", "fat.example.test", "nothing.example.test", "test", "invalid", "a.cluster", "local",
+    "example.test", "www.example.test", "alias.example.test", "chain.example.test", "dangling.example.test",
+    "loop1.example.test", "nodata.example.test", "zero.example.test", "one.example.test", "long.example.test",
+    "upper.example.test", "_sip._tcp.example.test", "https.example.test", "unknown.example.test",
+    "x.wild.example.test", "a.b.wild.example.test", "ent.example.test", "www.d.example.test", "x.deleg.example.test",
+    "big.example.test", "fat.example.test", "nothing.example.test", "test", "invalid", "a.cluster", "local",
     "example.org", "dns-version.example.org",
 )  # fmt: skip
 

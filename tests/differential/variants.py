@@ -1,4 +1,7 @@
-"""The Corefiles that both servers get. {$PORT}, {$HEALTH}, {$READY} and {$METRICS} are each server's own; the others are of the run."""
+"""The Corefiles that both servers get.
+
+{$PORT}, {$HEALTH}, {$READY} and {$METRICS} are each server's own; the others are of the run.
+"""
 
 from __future__ import annotations
 
