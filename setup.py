@@ -20,6 +20,7 @@ MODULES = [
     "_local",
     "_message",
     "_packet",
+    "_plan",
     "_service",
     "_trie",
     "_udp",

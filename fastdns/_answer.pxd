@@ -4,25 +4,15 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastdns._askers cimport Asker, AskerPool, NoteQueue, Peer
 from fastdns._cache cimport Found, Key
-from fastdns._counters cimport Counters
-from fastdns._inflight cimport Answered, Failure, Inflight
+from fastdns._inflight cimport Answered
 from fastdns._local cimport Limits, TtlBounds
 from fastdns._message cimport Reply
 from fastdns._packet cimport Query
-from fastdns._trie cimport Table
+from fastdns._plan cimport Block, CacheRule, Listener, Plan, SendAnswer, Step, ZoneList
 from fastdns._wire cimport Writer
 
 cdef enum:
-    STEPS_MAX = 32
-    BLOCKS_MAX = 4096
-    UDP_MAX = 4096          # octets of an answer over UDP, whatever is configured
     TTLS_MAX = 4096         # records of one stored message
-
-cpdef enum StepKind:
-    STEP_TABLE = 0
-    STEP_CACHE = 1
-    STEP_FORWARD = 2
-    STEP_PYTHON = 3
 
 cpdef enum Reason:          # why a query left the compiled path
     SLOW_STEP = 0           # a step of kind PYTHON
@@ -34,72 +24,12 @@ cdef enum Result:
     PENDING = 1             # an asker waits for it
     DROPPED = 2             # none is owed
 
-cdef struct ZoneList:
-    uint8_t* octets         # owned; each: u16 size, canonical name
-    size_t size
-
-cdef struct Step:
-    StepKind kind
-    uint32_t index          # of the table, cache or group
-    ZoneList zones          # TABLE: fallthrough; FORWARD: from
-    ZoneList excluded       # FORWARD
-    uint16_t qtype          # PYTHON: 0 for every type
-    uint32_t next_rcodes    # FORWARD: bits of rcodes that go to the next step
-    bint next_on_nodata
-
-cdef struct Block:
-    uint8_t zone[256]       # canonical
-    uint16_t zone_len
-    uint16_t udp_max
-    bint rotates
-    bint logs
-    bint notes_errors
-    uint64_t deadline_ns    # for a question upstream, from its start
-    uint64_t* slots         # its BLOCK of counters
-    uint32_t unobserved     # answers of this batch whose duration is not counted yet
-    uint8_t step_count
-    Step steps[32]
-
-cdef struct CacheRule:
-    ZoneList zones
-    ZoneList disable_success
-    ZoneList disable_denial
-    bint stale_verify
-    uint64_t* slots         # its CACHE of counters
-
-cdef struct Group:
-    uint32_t failover       # bits of rcodes
-    bint in_python          # asked over TCP or TLS only
-    bint stream_in_python   # what comes over TCP is asked over TCP
-
-ctypedef void (*SendAnswer)(void* context, const Peer* peer, const uint8_t* wire, size_t size) noexcept nogil
-
-cdef struct Listener:
-    uint32_t* blocks        # owned, longest zone first
-    uint32_t block_count
-    SendAnswer send         # NULL: no UDP socket
-    void* context
-
 cdef struct Slowed:
     uint64_t token
     Reason reason
     uint8_t step
 
-cdef class Engine:
-    cdef readonly Counters counters
-    cdef uint64_t* slots    # borrowed from `counters`
-    cdef Inflight inflight
-    cdef list tables        # of NameTable
-    cdef list caches        # of Cache
-    cdef Table*** table_of  # by table number: where its live table is told
-    cdef void** cache_of    # by cache number: borrowed from `caches`
-    cdef CacheRule* rules   # by cache number
-    cdef Group* groups      # by group number
-    cdef Block** blocks
-    cdef Listener* listeners
-    cdef uint32_t block_count
-    cdef uint32_t listener_count
-    cdef uint32_t group_count
+cdef class Engine(Plan):
     cdef AskerPool askers
     cdef NoteQueue completions
     cdef NoteQueue logs
@@ -109,7 +39,6 @@ cdef class Engine:
     cdef uint32_t slowed_count
     cdef uint32_t slowed_capacity
     cdef uint32_t rotation  # grows with every answer
-    cdef uint32_t last_block    # of the batch: its durations are not counted yet
     cdef uint64_t now_ns
     cdef uint8_t* stored    # scratch: a reply written anew, MESSAGE_MAX
     cdef uint16_t* ttl_at   # scratch, TTLS_MAX
@@ -123,8 +52,6 @@ cdef class Engine:
     cdef void set_sender(self, uint32_t listener, SendAnswer send, void* context) noexcept nogil
 
     # the steps of that, used by the class alone
-    cdef uint64_t* _slots_at(self, size_t start, size_t count) except NULL
-    cdef Step* _add_step(self, uint32_t block, StepKind kind, uint32_t index) except NULL
     cdef Block* _find_block(self, const Listener* listener, const Query* query) noexcept nogil
     cdef uint32_t _number_of(self, const Block* block) noexcept nogil
     cdef void _observe(self, Block* block, const Query* query, const Peer* peer, const uint8_t* answer,
@@ -154,8 +81,8 @@ cdef class Engine:
     cdef bint _run_forward(self, Block* block, const Step* step, uint8_t index, const Query* query, const Peer* peer,
                            Asker* asker, bint no_limit, bint accepts_stale, Writer* out, uint64_t* token,
                            Result* result) noexcept nogil
-    cdef Asker* _park(self, Block* block, uint8_t step, const Query* query, const Peer* peer, Asker* asker, bint no_limit,
-                      uint64_t* token) noexcept nogil
+    cdef Asker* _park(self, Block* block, uint8_t step, const Query* query, const Peer* peer, Asker* asker,
+                      bint no_limit, uint64_t* token) noexcept nogil
     cdef Result _slow_down(self, Block* block, uint8_t step, Reason reason, const Query* query, const Peer* peer,
                            Asker* asker, bint no_limit, Writer* out, uint64_t* token) noexcept nogil
     cdef void _send(self, Asker* asker, const uint8_t* wire, size_t size) noexcept nogil

@@ -1,4 +1,5 @@
-"""Who waits for an answer: clients whose query is on its way upstream or in Python, and notes of C for Python to collect."""
+"""Who waits for an answer: clients whose query is on its way upstream or in Python, and notes of C for Python to
+collect."""
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
@@ -99,3 +100,10 @@ cdef uint64_t token_of(const AskerPool* pool, const Asker* asker) noexcept nogil
 cdef Asker* asker_of(AskerPool* pool, uint64_t token) noexcept nogil
 cdef void keep_query(Asker* asker, const Query* query) noexcept nogil
 cdef void restore_query(const Asker* asker, Query* query) noexcept nogil
+
+cdef object remote_of(const Peer* peer)
+cdef void set_remote(Peer* peer, str address, int port) except *
+cdef object local_of(const Peer* peer)
+cdef void set_local(Peer* peer, str address) except *
+cdef bint is_ipv6(const Peer* peer) noexcept nogil
+cdef bytes query_octets(const uint8_t* wire, size_t size, bint has_edns, uint16_t udp_size, bint wants_dnssec)

@@ -117,4 +117,5 @@ cdef void write_error(Writer* writer, const Query* query, uint16_t rcode, uint16
 cdef bint skip_name(Reader* reader) noexcept nogil
 cdef uint16_t expand_name(const uint8_t* wire, size_t wire_len, size_t pos, uint8_t* name, size_t* after) noexcept nogil
 cdef void lower_name(uint8_t* name, uint16_t name_len) noexcept nogil
-cdef bint is_below(const uint8_t* name_key, uint16_t name_len, const uint8_t* zone_key, uint16_t zone_len) noexcept nogil
+cdef bint is_below(const uint8_t* name_key, uint16_t name_len, const uint8_t* zone_key,
+                   uint16_t zone_len) noexcept nogil

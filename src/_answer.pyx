@@ -1,19 +1,16 @@
 """The engine: server blocks, their steps, and the way of a query through them. Knows no socket.
 
-A query runs down the steps of its block until one ends it: a table answers, the cache answers, an upstream is asked, or Python
-is. What can't be ended at once is parked in the pool of askers; a reply, a time-out or Python takes it up again.
+A query runs down the steps of its block until one ends it: a table answers, the cache answers, an upstream is asked,
+or Python is. What can't be ended at once is parked in the pool of askers; a reply, a time-out or Python takes it up
+again.
 """
 
 from libc.stdint cimport UINT64_MAX, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, malloc, realloc
-from libc.string cimport memcmp, memcpy, memset
+from libc.stdlib cimport free, malloc
+from libc.string cimport memset
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
-import socket
-import struct
-
 from fastdns._askers cimport (
-    ADDRESS_MAX,
     INTERNAL,
     NOTE_COMPLETED,
     NOTE_ERROR,
@@ -22,11 +19,15 @@ from fastdns._askers cimport (
     UDP,
     Asker,
     Note,
-    NoteKind,
-    NoteQueue,
     Peer,
     add_note,
     asker_of,
+    is_ipv6,
+    local_of,
+    query_octets,
+    remote_of,
+    set_local,
+    set_remote,
     free_askers,
     free_notes,
     keep_query,
@@ -39,14 +40,12 @@ from fastdns._askers cimport (
     token_of,
 )
 from fastdns._cache cimport (
-    CACHE_FRESH,
     CACHE_MISS,
     CACHE_PREFETCH,
     CACHE_STALE,
     DENIAL,
     SUCCESS,
     Cache,
-    CacheOptions,
     Found,
     Key,
     Lookup,
@@ -60,8 +59,6 @@ from fastdns._counters cimport (
     CACHE_PREFETCHES,
     CACHE_REQUESTS,
     CACHE_SERVED_STALE,
-    CACHE_SLOTS,
-    BLOCK_SLOTS,
     WORKER_SLOW_QUERIES,
     WORKER_UNDECIDED,
     Counters,
@@ -71,19 +68,15 @@ from fastdns._counters cimport (
 from fastdns._inflight cimport (
     ASK_DEAD,
     ASK_FULL,
-    EVENT_FAILED,
     EVENT_NONE,
     EVENT_REPLY,
-    FAILED_BROKEN,
     FAILED_MALFORMED,
     FAILED_NETWORK,
-    FAILED_TIMEOUT,
     RECEIVE_BATCH,
     Answered,
     Asked,
     Event,
     Failure,
-    Inflight,
 )
 from fastdns._local cimport FAILED, FOLLOW, NXDOMAIN, PASS, Finding, Limits, TtlBounds, find_answer, write_finding
 from fastdns._message cimport (
@@ -108,14 +101,10 @@ from fastdns._packet cimport (
     IN,
     IXFR,
     MESSAGE_MAX,
-    NAME_MAX,
     NOTAUTH,
     NOTIMP,
-    OPT,
-    QR,
     QUERY_BADVERS,
     QUERY_DROP,
-    QUERY_FORMERR,
     QUERY_NOTAUTH,
     QUERY_NOTIMP,
     QUERY_OK,
@@ -125,7 +114,6 @@ from fastdns._packet cimport (
     REFUSED,
     SERVFAIL,
     TC,
-    UDP_MIN,
     UDP_OURS,
     BADVERS,
     Query,
@@ -137,8 +125,23 @@ from fastdns._packet cimport (
     write_opt,
     write_question,
 )
-from fastdns._trie cimport NameTable, Table
-from fastdns._wire cimport Writer, load_u16, patch_u16, store_u16, write_octets, writer_over
+from fastdns._plan cimport (
+    STEP_CACHE,
+    STEP_FORWARD,
+    STEP_TABLE,
+    Block,
+    CacheRule,
+    Group,
+    Listener,
+    Plan,
+    SendAnswer,
+    Step,
+    ZoneList,
+    covers,
+    has_rcode,
+)
+from fastdns._trie cimport NameTable
+from fastdns._wire cimport Writer, load_u16, store_u16, write_octets, writer_over
 
 cdef enum:
     EDE_STALE = 3               # RFC 8914
@@ -149,8 +152,6 @@ cdef enum:
     RECLAIM_STEP = 2000         # names of a replaced table freed at a time
     TICK_MS = 1000
     NOBODY = 0                  # a waiter that needs no answer: the cache is being refreshed
-    AF_INET = 2
-    AF_INET6 = 10
     EVENTS_PER_TURN = 16        # batches of replies taken before other work gets its turn
 
 
@@ -158,52 +159,6 @@ cdef uint64_t _monotonic_ns() noexcept nogil:
     cdef timespec now
     clock_gettime(CLOCK_MONOTONIC, &now)
     return <uint64_t>now.tv_sec * 1000000000u + <uint64_t>now.tv_nsec
-
-
-# --- lists of zones ----------------------------------------------------------------------------------------------------------
-
-cdef bint _covers(const ZoneList* zones, const uint8_t* name_key, uint16_t name_len) noexcept nogil:
-    """True if the name is at or below one of the zones."""
-    cdef size_t at = 0
-    cdef uint16_t size
-    while at + 2 <= zones.size:
-        size = load_u16(zones.octets + at)
-        if is_below(name_key, name_len, zones.octets + at + 2, size):
-            return True
-        at += <size_t>size + 2
-    return False
-
-
-cdef ZoneList _zone_list(names) except *:
-    """Copy canonical wire names. Raises ValueError: one is none."""
-    cdef ZoneList zones
-    cdef bytes packed
-    for name in names:
-        if not isinstance(name, bytes) or not 0 < len(name) <= NAME_MAX or not name.endswith(b"\0"):
-            raise ValueError(f"not a canonical name on the wire: {name!r}")
-    packed = b"".join(struct.pack("!H", len(name)) + name for name in names)
-    zones.size = <size_t>len(packed)
-    zones.octets = NULL
-    if zones.size:
-        zones.octets = <uint8_t*>malloc(zones.size)
-        if zones.octets == NULL:
-            raise MemoryError
-        memcpy(zones.octets, <const uint8_t*>packed, zones.size)
-    return zones
-
-
-cdef uint32_t _rcode_bits(rcodes) except *:
-    """A bit for each rcode; RFC 1035's and 2136's are all below 32."""
-    cdef uint32_t bits = 0
-    for rcode in rcodes:
-        if not 0 <= rcode < 32:
-            raise ValueError(f"rcode {rcode} is not below 32")
-        bits |= <uint32_t>1 << <uint32_t>rcode
-    return bits
-
-
-cdef inline bint _has_rcode(uint32_t bits, uint16_t rcode) noexcept nogil:
-    return rcode < 32 and (bits >> rcode) & 1
 
 
 cdef uint16_t _rcode_of(QueryStatus status) noexcept nogil:
@@ -231,73 +186,6 @@ cdef inline Key _key_of(const Query* query) noexcept nogil:
     return key
 
 
-# --- addresses between C and Python ------------------------------------------------------------------------------------------
-
-cdef object _remote_of(const Peer* peer):
-    """(text, port) of a sockaddr."""
-    cdef bytes raw = peer.remote[:ADDRESS_MAX]
-    if peer.remote_len == 0:
-        return "", 0
-    if peer.remote[0] == AF_INET:
-        return socket.inet_ntop(socket.AF_INET, raw[4:8]), load_u16(&peer.remote[2])
-    address = socket.inet_ntop(socket.AF_INET6, raw[8:24])
-    return address.removeprefix("::ffff:") if "." in address else address, load_u16(&peer.remote[2])
-
-
-cdef void _set_remote(Peer* peer, str address, int port) except *:
-    """A sockaddr from (text, port); none if the address is empty."""
-    cdef bytes raw
-    peer.remote_len = 0
-    if not address:
-        return
-    address = address.partition("%")[0]
-    if ":" in address:
-        raw = struct.pack("=HH", AF_INET6, socket.htons(port)) + bytes(4) + socket.inet_pton(socket.AF_INET6, address) + bytes(4)
-    else:
-        raw = struct.pack("=HH", AF_INET, socket.htons(port)) + socket.inet_aton(address) + bytes(8)
-    memcpy(peer.remote, <const uint8_t*>raw, <size_t>len(raw))
-    peer.remote_len = <uint8_t>len(raw)
-
-
-cdef object _local_of(const Peer* peer):
-    """The text of the address that was asked; empty: unknown."""
-    if peer.local_family == AF_INET:
-        return socket.inet_ntop(socket.AF_INET, peer.local[:4])
-    if peer.local_family == AF_INET6:
-        address = socket.inet_ntop(socket.AF_INET6, peer.local[:16])
-        return address.removeprefix("::ffff:") if "." in address else address
-    return ""
-
-
-cdef void _set_local(Peer* peer, str address) except *:
-    cdef bytes raw
-    peer.local_family = 0
-    if not address:
-        return
-    address = address.partition("%")[0]
-    peer.local_family = AF_INET6 if ":" in address else AF_INET
-    raw = socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
-    memcpy(peer.local, <const uint8_t*>raw, <size_t>len(raw))
-
-
-cdef bint _is_ipv6(const Peer* peer) noexcept nogil:
-    """True for a client on IPv6; one on IPv4 that came through an IPv6 socket (::ffff:a.b.c.d) is none."""
-    cdef uint8_t index
-    if peer.remote_len == 0 or peer.remote[0] != AF_INET6:
-        return False
-    for index in range(8, 18):
-        if peer.remote[index]:
-            return True
-    return peer.remote[18] != 0xFF or peer.remote[19] != 0xFF
-
-
-cdef bytes _query_octets(const uint8_t* wire, size_t size, bint has_edns, uint16_t udp_size, bint wants_dnssec):
-    """A query made anew from its header and question: no options, nothing else."""
-    cdef bytes head = wire[:size]
-    opt = b"\0" + struct.pack("!HHIH", OPT, udp_size, 0x8000 if wants_dnssec else 0, 0) if has_edns else b""
-    return head[:4] + struct.pack("!HHHH", 1, 0, 0, int(has_edns)) + head[HEADER_SIZE:] + opt
-
-
 class Slow:
     """A query for Python. `token` names its asker."""
 
@@ -314,48 +202,21 @@ class Slow:
         self.local = local
 
 
-cdef class Engine:
+cdef class Engine(Plan):
     """Everything one worker answers from."""
 
     def __cinit__(self, Counters counters not None, *, uint32_t inflight_max=16384):
-        self.counters = counters
-        self.slots = counters.slots
-        if counters.count < <size_t>WORKER_UNDECIDED + BLOCK_SLOTS:
-            raise ValueError(f"{counters.count} counters are too few")
-        self.inflight = Inflight(inflight_max)
-        self.tables = []
-        self.caches = []
         self.stored = <uint8_t*>malloc(<size_t>MESSAGE_MAX + 1)
         self.answer = <uint8_t*>malloc(<size_t>MESSAGE_MAX + 1)
         self.ttl_at = <uint16_t*>malloc(TTLS_MAX * sizeof(uint16_t))
-        self.blocks = <Block**>calloc(BLOCKS_MAX, sizeof(Block*))
         self.slowed_capacity = inflight_max
         self.slowed = <Slowed*>malloc(inflight_max * sizeof(Slowed))
         self.completions.limit = self.logs.limit = self.errors.limit = NOTES_MAX
-        if (self.stored == NULL or self.answer == NULL or self.ttl_at == NULL or self.blocks == NULL
-                or self.slowed == NULL or not make_askers(&self.askers, inflight_max)):
+        if (self.stored == NULL or self.answer == NULL or self.ttl_at == NULL or self.slowed == NULL
+                or not make_askers(&self.askers, inflight_max)):
             raise MemoryError
 
     def __dealloc__(self):
-        cdef uint32_t index
-        cdef uint8_t step
-        for index in range(self.block_count):
-            for step in range(self.blocks[index].step_count):
-                free(self.blocks[index].steps[step].zones.octets)
-                free(self.blocks[index].steps[step].excluded.octets)
-            free(self.blocks[index])
-        for index in range(self.listener_count):
-            free(self.listeners[index].blocks)
-        for index in range(<uint32_t>len(self.caches) if self.caches is not None else 0):
-            free(self.rules[index].zones.octets)
-            free(self.rules[index].disable_success.octets)
-            free(self.rules[index].disable_denial.octets)
-        free(self.blocks)
-        free(self.listeners)
-        free(self.groups)
-        free(self.rules)
-        free(self.table_of)
-        free(self.cache_of)
         free(self.stored)
         free(self.answer)
         free(self.ttl_at)
@@ -365,184 +226,11 @@ cdef class Engine:
         free_notes(&self.errors)
         free_askers(&self.askers)
 
-    # --- built once ----------------------------------------------------------------------------------------------------------
-
-    cdef uint64_t* _slots_at(self, size_t start, size_t count) except NULL:
-        if start + count > self.counters.count:
-            raise ValueError(f"counters {start} to {start + count} are out of range")
-        return self.counters.slots + start
-
-    def add_table(self):
-        """A name table, empty and not synced; its number."""
-        cdef size_t count = <size_t>len(self.tables)
-        cdef NameTable table = NameTable()
-        cdef Table*** grown = <Table***>realloc(self.table_of, (count + 1) * sizeof(Table**))
-        if grown == NULL:
-            raise MemoryError
-        self.table_of = grown
-        grown[count] = &table.live
-        self.tables.append(table)
-        return count
-
-    def add_cache(self, *, success, denial, size_t max_octets, uint32_t servfail_ttl, uint32_t stale_for, bint stale_verify,
-                  prefetch, bint keep_ttl, zones, disable_success, disable_denial, size_t counters):
-        """A cache; its number. See _answer.pyi for the arguments."""
-        cdef size_t count = <size_t>len(self.caches)
-        cdef CacheRule* rules = <CacheRule*>realloc(self.rules, (count + 1) * sizeof(CacheRule))
-        cdef void** grown
-        cdef Cache cache
-        if rules == NULL:
-            raise MemoryError
-        self.rules = rules
-        grown = <void**>realloc(self.cache_of, (count + 1) * sizeof(void*))
-        if grown == NULL:
-            raise MemoryError
-        self.cache_of = grown
-        memset(&rules[count], 0, sizeof(CacheRule))
-        rules[count].stale_verify = stale_verify
-        rules[count].slots = self._slots_at(counters, CACHE_SLOTS)
-        cache = Cache(
-            success=success, denial=denial, max_octets=max_octets, servfail_ttl=servfail_ttl, stale_for=stale_for,
-            prefetch=prefetch, keep_ttl=keep_ttl,
-        )
-        grown[count] = <void*>cache
-        self.caches.append(cache)
-        rules[count].zones = _zone_list(zones)
-        rules[count].disable_success = _zone_list(disable_success)
-        rules[count].disable_denial = _zone_list(disable_denial)
-        return count
-
-    def add_group(self, upstreams, *, failover, bint in_python, bint stream_in_python=True, **options):
-        """The upstreams of one forward plugin; its number. `options` are Inflight.add_group's."""
-        cdef uint32_t count = self.group_count
-        cdef Group* groups = <Group*>realloc(self.groups, (count + 1) * sizeof(Group))
-        if groups == NULL:
-            raise MemoryError
-        self.groups = groups
-        groups[count].failover = _rcode_bits(failover)
-        groups[count].in_python = in_python
-        groups[count].stream_in_python = stream_in_python
-        number = self.inflight.add_group(upstreams, counters=self.counters, **options)
-        if number != count:
-            raise RuntimeError(f"group {count} became {number} in flight")
-        self.group_count += 1
-        return count
-
-    def add_block(self, bytes zone not None, *, uint16_t udp_max, bint rotate, uint64_t deadline_ms, bint log, bint errors,
-                  size_t counters):
-        """A server block; its number."""
-        cdef Block* block
-        cdef uint64_t* slots
-        _check_name(zone)
-        if self.block_count == BLOCKS_MAX:
-            raise ValueError(f"more than {BLOCKS_MAX} server blocks")
-        slots = self._slots_at(counters, BLOCK_SLOTS)
-        block = <Block*>calloc(1, sizeof(Block))
-        if block == NULL:
-            raise MemoryError
-        self.blocks[self.block_count] = block
-        self.block_count += 1
-        memcpy(block.zone, <const uint8_t*>zone, <size_t>len(zone))
-        block.zone_len = <uint16_t>len(zone)
-        block.udp_max = udp_max if UDP_MIN <= udp_max <= UDP_MAX else UDP_OURS
-        block.rotates = rotate
-        block.logs = log
-        block.notes_errors = errors
-        block.deadline_ns = deadline_ms * 1000000
-        block.slots = slots
-        return self.block_count - 1
-
-    cdef Step* _add_step(self, uint32_t block, StepKind kind, uint32_t index) except NULL:
-        cdef Step* step
-        if block >= self.block_count:
-            raise IndexError(f"no block {block}")
-        if self.blocks[block].step_count == STEPS_MAX:
-            raise ValueError(f"more than {STEPS_MAX} steps in one server block")
-        step = &self.blocks[block].steps[self.blocks[block].step_count]
-        memset(step, 0, sizeof(Step))
-        step.kind = kind
-        step.index = index
-        self.blocks[block].step_count += 1
-        return step
-
-    def add_table_step(self, uint32_t block, uint32_t table, *, fallthrough):
-        cdef Step* step
-        self.tables[table]
-        step = self._add_step(block, STEP_TABLE, table)
-        step.zones = _zone_list(fallthrough)
-        return self.blocks[block].step_count - 1
-
-    def add_cache_step(self, uint32_t block, uint32_t cache):
-        self.caches[cache]
-        self._add_step(block, STEP_CACHE, cache)
-        return self.blocks[block].step_count - 1
-
-    def add_forward_step(self, uint32_t block, uint32_t group, *, bytes zone not None, excluded, next_rcodes,
-                         bint next_on_nodata):
-        cdef Step* step
-        if group >= self.group_count:
-            raise IndexError(f"no group {group}")
-        step = self._add_step(block, STEP_FORWARD, group)
-        step.zones = _zone_list([zone])
-        step.excluded = _zone_list(excluded)
-        step.next_rcodes = _rcode_bits(next_rcodes)
-        step.next_on_nodata = next_on_nodata
-        return self.blocks[block].step_count - 1
-
-    def add_python_step(self, uint32_t block, *, uint16_t qtype=0):
-        """A coroutine plugin: every query of `qtype` (0: every query) that gets here leaves as SLOW_STEP."""
-        cdef Step* step = self._add_step(block, STEP_PYTHON, 0)
-        step.qtype = qtype
-        return self.blocks[block].step_count - 1
-
-    def add_listener(self, blocks, *, server_port=0):
-        """The blocks that a socket's queries may belong to; the longest zone wins."""
-        cdef Listener* listeners = <Listener*>realloc(self.listeners, (self.listener_count + 1) * sizeof(Listener))
-        cdef Listener* listener
-        cdef uint32_t index
-        if listeners == NULL:
-            raise MemoryError
-        self.listeners = listeners
-        for index in blocks:
-            if index >= self.block_count:
-                raise IndexError(f"no block {index}")
-        ordered = sorted(blocks, key=self._zone_len_of, reverse=True)
-        listener = &listeners[self.listener_count]
-        memset(listener, 0, sizeof(Listener))
-        listener.blocks = <uint32_t*>calloc(<size_t>len(ordered) + 1, sizeof(uint32_t))
-        if listener.blocks == NULL:
-            raise MemoryError
-        for index in ordered:
-            listener.blocks[listener.block_count] = index
-            listener.block_count += 1
-        self.listener_count += 1
-        return self.listener_count - 1
-
-    def _zone_len_of(self, uint32_t block):
-        return self.blocks[block].zone_len
-
-    # --- tables --------------------------------------------------------------------------------------------------------------
-
-    def begin_snapshot(self, size_t table):
-        """What apply() gets from now on fills a new table beside the live one."""
-        self.tables[table].begin_snapshot()
-
-    def apply(self, size_t table, delta not None):
-        """Apply a delta. Raises TableError."""
-        self.tables[table].apply(delta)
-
-    def end_snapshot(self, size_t table):
-        """Swap the new table in."""
-        self.tables[table].end_snapshot()
-
-    def table_stats(self, size_t table):
-        """{names, nodes, octets, serial, synced} of a table."""
-        return self.tables[table].stats()
-
-    # --- the way of a query --------------------------------------------------------------------------------------------------
+    # --- the way of a query -----------------------------------------------------------------------------------------
 
     cdef Block* _find_block(self, const Listener* listener, const Query* query) noexcept nogil:
-        """The block with the longest zone that the name is in; for DS the parent's, if there is one (RFC 4035 3.1.4.1)."""
+        """The block with the longest zone that the name is in; for DS the parent's, if there is one (RFC 4035
+        3.1.4.1)."""
         cdef Block* block
         cdef Block* child = NULL
         cdef uint32_t index
@@ -569,7 +257,7 @@ cdef class Engine:
         cdef uint16_t rcode = flags & RCODE_MASK
         if peer.transport == INTERNAL:
             return
-        observe_query(block.slots, peer.transport != UDP, _is_ipv6(peer), query.qtype, query.wants_dnssec,
+        observe_query(block.slots, peer.transport != UDP, is_ipv6(peer), query.qtype, query.wants_dnssec,
                       query.wire_len, rcode, answer_size)
         if elapsed_ns:
             observe_durations(block.slots, elapsed_ns, 1)
@@ -648,7 +336,7 @@ cdef class Engine:
     cdef void _observe_undecided(self, const Query* query, const Peer* peer, const Writer* out) noexcept nogil:
         """Count an answer outside every server block."""
         if peer.transport != INTERNAL:
-            observe_query(self.slots + <size_t>WORKER_UNDECIDED, peer.transport != UDP, _is_ipv6(peer),
+            observe_query(self.slots + <size_t>WORKER_UNDECIDED, peer.transport != UDP, is_ipv6(peer),
                           query.qtype if query.qname_len else 0, query.wants_dnssec, query.wire_len,
                           load_u16(out.data + 2) & RCODE_MASK, out.pos)
 
@@ -668,13 +356,14 @@ cdef class Engine:
                 if self._run_cache(block, step, index, query, peer, no_limit, out, &accepts_stale):
                     return ANSWERED
             elif step.kind == STEP_FORWARD:
-                if self._run_forward(block, step, index, query, peer, asker, no_limit, accepts_stale, out, token, &result):
+                if self._run_forward(block, step, index, query, peer, asker, no_limit, accepts_stale, out, token,
+                                     &result):
                     return result
             elif step.qtype == 0 or step.qtype == query.qtype:
                 return self._slow_down(block, index, SLOW_STEP, query, peer, asker, no_limit, out, token)
         return self._refuse(block, query, peer, SERVFAIL, EDE_NONE, out)
 
-    # --- tables ---
+    # --- tables -----------------------------------------------------------------------------------------------------
 
     cdef void _bound_ttls(self, const Block* block, const Query* query, Limits* limits) noexcept nogil:
         """What the block's cache, standing in front of its tables, makes of TTLs."""
@@ -685,7 +374,7 @@ cdef class Engine:
         for index in range(block.step_count):
             if block.steps[index].kind == STEP_CACHE:
                 rule = &self.rules[block.steps[index].index]
-                if not _covers(&rule.zones, query.name_key, query.qname_len):
+                if not covers(&rule.zones, query.name_key, query.qname_len):
                     return
                 self._take_bounds(block.steps[index].index, SUCCESS, &rule.disable_success, query, &limits.success)
                 self._take_bounds(block.steps[index].index, DENIAL, &rule.disable_denial, query, &limits.denial)
@@ -693,7 +382,7 @@ cdef class Engine:
 
     cdef void _take_bounds(self, uint32_t cache, uint32_t side, const ZoneList* disabled, const Query* query,
                            TtlBounds* bounds) noexcept nogil:
-        if disabled.size and _covers(disabled, query.name_key, query.qname_len):
+        if disabled.size and covers(disabled, query.name_key, query.qname_len):
             return
         bounds.low = (<Cache>self.cache_of[cache]).options.sides[side].min_ttl
         bounds.high = (<Cache>self.cache_of[cache]).options.sides[side].max_ttl
@@ -707,7 +396,7 @@ cdef class Engine:
         if finding.outcome == PASS:
             return False
         if (finding.outcome == NXDOMAIN or finding.outcome == FAILED) and step.zones.size:
-            if _covers(&step.zones, query.name_key, query.qname_len):
+            if covers(&step.zones, query.name_key, query.qname_len):
                 return False
         if finding.outcome == FOLLOW:
             result[0] = self._slow_down(block, index, SLOW_CHASE, query, peer, asker, no_limit, out, token)
@@ -723,7 +412,7 @@ cdef class Engine:
         result[0] = ANSWERED
         return True
 
-    # --- cache ---
+    # --- cache ------------------------------------------------------------------------------------------------------
 
     cdef bint _run_cache(self, Block* block, const Step* step, uint8_t index, const Query* query, const Peer* peer,
                          bint no_limit, Writer* out, bint* accepts_stale) noexcept nogil:
@@ -732,7 +421,7 @@ cdef class Engine:
         cdef Key key = _key_of(query)
         cdef Found found
         cdef Lookup lookup
-        if not _covers(&rule.zones, query.name_key, query.qname_len):
+        if not covers(&rule.zones, query.name_key, query.qname_len):
             return False
         rule.slots[<size_t>CACHE_REQUESTS] += 1
         lookup = (<Cache>self.cache_of[step.index]).find_reply(&key, <uint32_t>(self.now_ns // 1000000000u), &found)
@@ -776,11 +465,11 @@ cdef class Engine:
                                                self.now_ns + block.deadline_ns)
                 return
 
-    # --- forward ---
+    # --- forward ----------------------------------------------------------------------------------------------------
 
     cdef bint _is_forwarded(self, const Step* step, const Query* query) noexcept nogil:
-        return (_covers(&step.zones, query.name_key, query.qname_len)
-                and not _covers(&step.excluded, query.name_key, query.qname_len))
+        return (covers(&step.zones, query.name_key, query.qname_len)
+                and not covers(&step.excluded, query.name_key, query.qname_len))
 
     cdef bint _run_forward(self, Block* block, const Step* step, uint8_t index, const Query* query, const Peer* peer,
                            Asker* asker, bint no_limit, bint accepts_stale, Writer* out, uint64_t* token,
@@ -808,8 +497,8 @@ cdef class Engine:
             release_asker(&self.askers, asker)
         return True
 
-    cdef Asker* _park(self, Block* block, uint8_t step, const Query* query, const Peer* peer, Asker* asker, bint no_limit,
-                      uint64_t* token) noexcept nogil:
+    cdef Asker* _park(self, Block* block, uint8_t step, const Query* query, const Peer* peer, Asker* asker,
+                      bint no_limit, uint64_t* token) noexcept nogil:
         """Keep a query for later; NULL: no place is free."""
         if asker == NULL:
             asker = take_asker(&self.askers)
@@ -843,7 +532,7 @@ cdef class Engine:
         self.slots[<size_t>WORKER_SLOW_QUERIES] += 1
         return PENDING
 
-    # --- answers that come later ---
+    # --- answers that come later ------------------------------------------------------------------------------------
 
     cdef void _send(self, Asker* asker, const uint8_t* wire, size_t size) noexcept nogil:
         """Give an asker its answer (size 0: none is owed), and its place to another."""
@@ -916,12 +605,12 @@ cdef class Engine:
             if block.steps[index].kind == STEP_CACHE:
                 rule = &self.rules[block.steps[index].index]
                 cache[0] = block.steps[index].index
-                if not _covers(&rule.zones, name_key, name_len):
+                if not covers(&rule.zones, name_key, name_len):
                     return NULL
                 if reply.kind == REPLY_NXDOMAIN or reply.kind == REPLY_NODATA:
-                    return NULL if _covers(&rule.disable_denial, name_key, name_len) else rule
+                    return NULL if covers(&rule.disable_denial, name_key, name_len) else rule
                 if reply.kind == REPLY_SUCCESS:
-                    return NULL if _covers(&rule.disable_success, name_key, name_len) else rule
+                    return NULL if covers(&rule.disable_success, name_key, name_len) else rule
                 return rule
         return NULL
 
@@ -935,7 +624,7 @@ cdef class Engine:
         cdef uint32_t cache = 0
         cdef uint32_t ttl = 0
         cdef bint bounded
-        if step.kind == STEP_FORWARD and (_has_rcode(step.next_rcodes, reply.rcode)
+        if step.kind == STEP_FORWARD and (has_rcode(step.next_rcodes, reply.rcode)
                                           or (step.next_on_nodata and reply.kind == REPLY_NODATA)):
             self._resume(asker, asker.step + 1)
             return
@@ -1014,7 +703,7 @@ cdef class Engine:
         """True if the question went to another upstream, or again without OPT (RFC 6891 section 7)."""
         if reply.rcode == FORMERR and self.inflight.retry_question(answered.slot, True, self.now_ns):
             return True
-        return (_has_rcode(self.groups[answered.group].failover, reply.rcode)
+        return (has_rcode(self.groups[answered.group].failover, reply.rcode)
                 and self.inflight.retry_question(answered.slot, False, self.now_ns))
 
     cdef void _on_failure(self, Answered* answered) noexcept nogil:
@@ -1049,7 +738,7 @@ cdef class Engine:
                 self._on_failure(&answered)
             event = self.inflight.next_event(self.now_ns, &answered)
 
-    # --- for _udp ------------------------------------------------------------------------------------------------------------
+    # --- for _udp ---------------------------------------------------------------------------------------------------
 
     cdef void set_sender(self, uint32_t listener, SendAnswer send, void* context) noexcept nogil:
         """How late answers leave for a listener's clients on UDP; NULL: no more."""
@@ -1084,9 +773,10 @@ cdef class Engine:
         """True if Python has something to collect."""
         return self.slowed_count > 0 or self.completions.count > 0 or self.logs.count > 0 or self.errors.count > 0
 
-    # --- asking from Python --------------------------------------------------------------------------------------------------
+    # --- asking from Python -----------------------------------------------------------------------------------------
 
-    def ask(self, wire not None, uint32_t listener, *, remote=("", 0), local=("", 0), bint is_stream=True, bint no_limit=False):
+    def ask(self, wire not None, uint32_t listener, *, remote=("", 0), local=("", 0), bint is_stream=True,
+            bint no_limit=False):
         """The answer to a query, empty if none is owed; or the token that completed() will bring it under."""
         cdef const uint8_t[::1] octets = wire
         cdef Writer out = writer_over(self.answer, MESSAGE_MAX)
@@ -1098,8 +788,8 @@ cdef class Engine:
         memset(&peer, 0, sizeof(peer))
         peer.transport = STREAM if is_stream else INTERNAL
         peer.listener = <uint16_t>listener
-        _set_remote(&peer, remote[0], remote[1])
-        _set_local(&peer, local[0])
+        set_remote(&peer, remote[0], remote[1])
+        set_local(&peer, local[0])
         if octets.shape[0] == 0:
             return b""
         self.begin_batch()
@@ -1162,8 +852,8 @@ cdef class Engine:
         self._fail(asker, rcode, ede)
 
     def reply_upstream(self, uint64_t token, bytes wire not None):
-        """Check an upstream's reply as a UDP one is, keep it in the cache, answer with it. False: it is broken, or answers
-        another question; the asker still waits."""
+        """Check an upstream's reply as a UDP one is, keep it in the cache, answer with it. False: it is broken, or
+        answers another question; the asker still waits."""
         cdef Asker* asker = self._asker(token)
         cdef Query query
         cdef Reply reply
@@ -1218,9 +908,9 @@ cdef class Engine:
             if asker != NULL:
                 result.append(Slow(
                     slowed.token, slowed.reason, asker.block, slowed.step,
-                    _query_octets(asker.wire, <size_t>HEADER_SIZE + asker.qname_len + 4, asker.has_edns, asker.udp_size,
+                    query_octets(asker.wire, <size_t>HEADER_SIZE + asker.qname_len + 4, asker.has_edns, asker.udp_size,
                                   asker.wants_dnssec),
-                    asker.peer.transport == STREAM, _remote_of(&asker.peer), _local_of(&asker.peer),
+                    asker.peer.transport == STREAM, remote_of(&asker.peer), local_of(&asker.peer),
                 ))
         return result
 
@@ -1235,14 +925,15 @@ cdef class Engine:
         return result
 
     def log_records(self):
-        """[(block, seconds, remote, local, is_stream, query, rcode, flags, answer size, query size)] since the last call."""
+        """[(block, seconds, remote, local, is_stream, query, rcode, flags, answer size, query size)] since the last
+        call."""
         cdef Note* note = take_note(&self.logs)
         result = []
         while note != NULL:
             result.append((
-                note.block, note.elapsed_ns / 1e9, _remote_of(&note.peer), _local_of(&note.peer),
+                note.block, note.elapsed_ns / 1e9, remote_of(&note.peer), local_of(&note.peer),
                 note.peer.transport != UDP,
-                _query_octets(note_octets(note), note.size, note.has_edns, note.udp_size, note.wants_dnssec),
+                query_octets(note_octets(note), note.size, note.has_edns, note.udp_size, note.wants_dnssec),
                 note.rcode, note.flags, note.answer_size, note.query_size,
             ))
             free(note)
@@ -1256,7 +947,7 @@ cdef class Engine:
         while note != NULL:
             result.append((
                 note.block, note.rcode, note_octets(note)[:note.size], note.failure, note.group, note.upstream,
-                _remote_of(&note.peer),
+                remote_of(&note.peer),
             ))
             free(note)
             note = take_note(&self.errors)
@@ -1270,7 +961,7 @@ cdef class Engine:
         """How many queries are parked: on their way upstream, or in Python."""
         return self.askers.in_use
 
-    # --- upstreams -----------------------------------------------------------------------------------------------------------
+    # --- upstreams --------------------------------------------------------------------------------------------------
 
     @property
     def upstream_fd(self):
@@ -1328,8 +1019,3 @@ cdef class Engine:
     def set_upstream_down(self, uint32_t group, uint32_t upstream, bint down):
         """Leave an upstream out, or take it in again."""
         self.inflight.set_upstream_down(group, upstream, down)
-
-
-cdef void _check_name(bytes name) except *:
-    if not 0 < len(name) <= NAME_MAX or not name.endswith(b"\0"):
-        raise ValueError(f"not a canonical name on the wire: {name!r}")

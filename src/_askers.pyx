@@ -1,13 +1,23 @@
-"""Who waits for an answer: clients whose query is on its way upstream or in Python, and notes of C for Python to collect.
+"""Who waits for an answer: clients whose query is on its way upstream or in Python, and notes of C for Python to
+collect.
 
-The pool is one array of fixed size, touched only as far as it was ever needed: a flood of questions costs no more memory than that.
+The pool is one array of fixed size, touched only as far as it was ever needed: a flood of questions costs no more
+memory than that.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
-from fastdns._packet cimport HEADER_SIZE, Query, lower_name
+import socket
+import struct
+
+from fastdns._packet cimport HEADER_SIZE, OPT, Query, lower_name
+from fastdns._wire cimport load_u16
+
+cdef enum:
+    AF_INET = 2
+    AF_INET6 = 10
 
 
 cdef Note* add_note(NoteQueue* queue, NoteKind kind, const uint8_t* octets, size_t size) noexcept nogil:
@@ -138,3 +148,71 @@ cdef void restore_query(const Asker* asker, Query* query) noexcept nogil:
         query.label_at[query.label_count] = <uint8_t>at
         query.label_count += 1
         at += query.name_key[at] + 1
+
+
+# --- addresses between C and Python ---------------------------------------------------------------------------------
+
+cdef object remote_of(const Peer* peer):
+    """(text, port) of a sockaddr."""
+    cdef bytes raw = peer.remote[:ADDRESS_MAX]
+    if peer.remote_len == 0:
+        return "", 0
+    if peer.remote[0] == AF_INET:
+        return socket.inet_ntop(socket.AF_INET, raw[4:8]), load_u16(&peer.remote[2])
+    address = socket.inet_ntop(socket.AF_INET6, raw[8:24])
+    return address.removeprefix("::ffff:") if "." in address else address, load_u16(&peer.remote[2])
+
+
+cdef void set_remote(Peer* peer, str address, int port) except *:
+    """A sockaddr from (text, port); none if the address is empty."""
+    cdef bytes raw
+    peer.remote_len = 0
+    if not address:
+        return
+    address = address.partition("%")[0]
+    if ":" in address:
+        octets = socket.inet_pton(socket.AF_INET6, address)
+        raw = struct.pack("=HH", AF_INET6, socket.htons(port)) + bytes(4) + octets + bytes(4)
+    else:
+        raw = struct.pack("=HH", AF_INET, socket.htons(port)) + socket.inet_aton(address) + bytes(8)
+    memcpy(peer.remote, <const uint8_t*>raw, <size_t>len(raw))
+    peer.remote_len = <uint8_t>len(raw)
+
+
+cdef object local_of(const Peer* peer):
+    """The text of the address that was asked; empty: unknown."""
+    if peer.local_family == AF_INET:
+        return socket.inet_ntop(socket.AF_INET, peer.local[:4])
+    if peer.local_family == AF_INET6:
+        address = socket.inet_ntop(socket.AF_INET6, peer.local[:16])
+        return address.removeprefix("::ffff:") if "." in address else address
+    return ""
+
+
+cdef void set_local(Peer* peer, str address) except *:
+    cdef bytes raw
+    peer.local_family = 0
+    if not address:
+        return
+    address = address.partition("%")[0]
+    peer.local_family = AF_INET6 if ":" in address else AF_INET
+    raw = socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
+    memcpy(peer.local, <const uint8_t*>raw, <size_t>len(raw))
+
+
+cdef bint is_ipv6(const Peer* peer) noexcept nogil:
+    """True for a client on IPv6; one on IPv4 that came through an IPv6 socket (::ffff:a.b.c.d) is none."""
+    cdef uint8_t index
+    if peer.remote_len == 0 or peer.remote[0] != AF_INET6:
+        return False
+    for index in range(8, 18):
+        if peer.remote[index]:
+            return True
+    return peer.remote[18] != 0xFF or peer.remote[19] != 0xFF
+
+
+cdef bytes query_octets(const uint8_t* wire, size_t size, bint has_edns, uint16_t udp_size, bint wants_dnssec):
+    """A query made anew from its header and question: no options, nothing else."""
+    cdef bytes head = wire[:size]
+    opt = b"\0" + struct.pack("!HHIH", OPT, udp_size, 0x8000 if wants_dnssec else 0, 0) if has_edns else b""
+    return head[:4] + struct.pack("!HHHH", 1, 0, 0, int(has_edns)) + head[HEADER_SIZE:] + opt

@@ -1,7 +1,7 @@
 """Answers from a name table: the outcome decided, its record sets collected, the message written.
 
-The three steps are apart: find_answer looks names up and touches no message; write_finding alone knows sections, compression
-and truncation. Neither allocates.
+The three steps are apart: find_answer looks names up and touches no message; write_finding alone knows sections,
+compression and truncation. Neither allocates.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
@@ -49,7 +49,6 @@ from fastdns._trie cimport (
     Node,
     RecordSet,
     Table,
-    Zone,
     find_child,
     find_name,
     octets_of,
@@ -89,7 +88,7 @@ cdef enum:
     POD_LABELS_MAX = 3      # a pod, and two labels that mean nothing
 
 
-# --- pods by address ---------------------------------------------------------------------------------------------------------
+# --- pods by address ------------------------------------------------------------------------------------------------
 
 cdef bint _parse_ipv4(const uint8_t* label, uint8_t* address) noexcept nogil:
     """Read `10-0-0-1`, a label with its length octet."""
@@ -179,7 +178,8 @@ cdef bint _parse_ipv6(const uint8_t* label, uint8_t* address) noexcept nogil:
 
 
 cdef bint _make_pod(Finding* finding, const Query* query, const uint8_t* label, const uint8_t* below) noexcept nogil:
-    """Make the SERVICE block of the pod that a label spells; `below` is the rest of the name, down to its zone's first."""
+    """Make the SERVICE block of the pod that a label spells; `below` is the rest of the name, down to its zone's
+    first."""
     cdef uint8_t address[16]
     cdef Writer writer = writer_over(finding.pod, sizeof(finding.pod))
     cdef uint8_t family = 4 if _parse_ipv4(label, address) else 6
@@ -204,7 +204,7 @@ cdef bint _make_pod(Finding* finding, const Query* query, const uint8_t* label, 
     return True
 
 
-# --- decide ------------------------------------------------------------------------------------------------------------------
+# --- decide ---------------------------------------------------------------------------------------------------------
 
 cdef const RecordSet* _set_of(const NameData* data, uint16_t rtype) noexcept nogil:
     cdef uint8_t index
@@ -236,7 +236,8 @@ cdef Outcome _decide_service(Finding* finding, const uint8_t* octets, size_t siz
 
 cdef Outcome _decide_service_name(Finding* finding, const NameData* data, const RecordSet* service, const uint8_t* name,
                                   const uint8_t* label_at, uint8_t remaining, uint16_t qtype) noexcept nogil:
-    """One or two labels below a Service: an endpoint, or a port and a protocol; before a pod's name they mean nothing."""
+    """One or two labels below a Service: an endpoint, or a port and a protocol; before a pod's name they mean nothing.
+    """
     cdef const uint8_t* octets = octets_of(data, service)
     cdef bint is_pod = service.size > <uint32_t>octets[0] + 1 and octets[octets[0] + 1] & POD
     finding.asked.labels = 0 if is_pod else remaining
@@ -281,7 +282,8 @@ cdef Outcome _decide_below(Finding* finding, const Query* query, const Match* ma
     if data != NULL:
         service = _set_of(data, SRV)
         if service != NULL and service.form == SERVICE and match.remaining <= SERVICE_LABELS_MAX:
-            return _decide_service_name(finding, data, service, &query.name_key[0], &query.label_at[0], match.remaining, query.qtype)
+            return _decide_service_name(finding, data, service, &query.name_key[0], &query.label_at[0],
+                                        match.remaining, query.qtype)
         if data.flags & POD_ADDRESSES and match.remaining <= POD_LABELS_MAX:
             label = query.name_key + query.label_at[match.remaining - 1]
             if _make_pod(finding, query, label, label + label[0] + 1):
@@ -352,11 +354,12 @@ cdef Outcome _decide_target_below(Finding* finding, const Match* match, uint16_t
     """A target that names an endpoint of a Service, or a port of one."""
     cdef const NameData* data = match.node.data
     cdef const RecordSet* service = _set_of(data, SRV)
+    cdef Outcome outcome
     if service == NULL or service.form != SERVICE or match.remaining > SERVICE_LABELS_MAX:
         return NODATA
-    if _decide_service_name(finding, data, service, &finding.target[0], &finding.target_labels[0], match.remaining, qtype) == HIT:
-        return HIT
-    return NODATA
+    outcome = _decide_service_name(finding, data, service, &finding.target[0], &finding.target_labels[0],
+                                   match.remaining, qtype)
+    return HIT if outcome == HIT else NODATA
 
 
 cdef Outcome _follow(Finding* finding, const Query* query) noexcept nogil:
@@ -413,7 +416,7 @@ cdef void find_answer(const Table* table, const Query* query, Finding* finding) 
         finding.chain_len = 0
 
 
-# --- encode ------------------------------------------------------------------------------------------------------------------
+# --- encode ---------------------------------------------------------------------------------------------------------
 
 cdef struct Counts:
     uint16_t answer
@@ -462,14 +465,14 @@ cdef uint16_t _write_fixed(Writer* writer, const NameData* data, const RecordSet
     cdef size_t stride = records.size // records.count
     cdef size_t first = (rotation % records.count) * stride
     cdef uint8_t* at = reserve_octets(writer, records.size)
-    cdef uint16_t index
+    cdef uint16_t _index
     if at == NULL:
         return 0
     memcpy(at, octets + first, records.size - first)
     if first:
         memcpy(at + records.size - first, octets, first)
     if owner != OWNER_IS_QNAME or ttl != records.ttl:
-        for index in range(records.count):
+        for _index in range(records.count):
             store_u16(at, owner)
             store_u32(at + TTL_AT, ttl)
             at += stride
@@ -520,6 +523,7 @@ cdef uint16_t _write_ns_glue(Writer* writer, const Query* query, const Finding* 
     cdef uint16_t name_at
     cdef const uint8_t* name
     cdef Match match
+    cdef const RecordSet* records
     cdef uint8_t index
     reader.pos = answer_at
     left = finding.records.count
@@ -542,8 +546,9 @@ cdef uint16_t _write_ns_glue(Writer* writer, const Query* query, const Finding* 
         if match.zone == NULL or match.remaining or match.node.data == NULL:
             continue
         for index in range(match.node.data.set_count):
-            if sets_of(match.node.data)[index].form == FIXED:
-                count += _write_fixed(writer, match.node.data, &sets_of(match.node.data)[index], POINTER | name_at, ttl, 0)
+            records = &sets_of(match.node.data)[index]
+            if records.form == FIXED:
+                count += _write_fixed(writer, match.node.data, records, POINTER | name_at, ttl, 0)
     return count
 
 
@@ -555,8 +560,8 @@ cdef void _own_addresses(Writer* writer, size_t start, uint16_t owner) noexcept 
         at += 12 + <size_t>load_u16(writer.data + at + 10)
 
 
-cdef void _write_service(Writer* writer, const Query* query, const Finding* finding, const Limits* limits, uint16_t owner,
-                         Counts* counts) noexcept nogil:
+cdef void _write_service(Writer* writer, const Query* query, const Finding* finding, const Limits* limits,
+                         uint16_t owner, Counts* counts) noexcept nogil:
     """A, AAAA or SRV with its glue from a SERVICE block."""
     cdef const uint8_t* octets = &finding.pod[0]
     cdef size_t size = finding.pod_len
@@ -629,7 +634,8 @@ cdef uint16_t _flags_of(const Finding* finding, bint has_answer) noexcept nogil:
     return finding.zone.positive if has_answer else finding.zone.nodata
 
 
-cdef void write_finding(Writer* writer, const Query* query, const Finding* finding, const Limits* limits) noexcept nogil:
+cdef void write_finding(Writer* writer, const Query* query, const Finding* finding,
+                        const Limits* limits) noexcept nogil:
     """Write the whole answer. A record set that does not fit is left out whole, with TC (RFC 2181 section 9)."""
     cdef Counts counts
     cdef uint16_t ede = EDE_NONE

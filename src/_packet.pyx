@@ -18,7 +18,6 @@ from fastdns._wire cimport (
     write_octets,
     write_u8,
     write_u16,
-    write_u32,
     writer_over,
 )
 
@@ -211,7 +210,8 @@ cdef void write_opt(Writer* writer, const Query* query, uint16_t udp_max, uint16
     write_u16(writer, ede)
 
 
-cdef void write_error(Writer* writer, const Query* query, uint16_t rcode, uint16_t udp_max, uint16_t ede) noexcept nogil:
+cdef void write_error(Writer* writer, const Query* query, uint16_t rcode, uint16_t udp_max,
+                      uint16_t ede) noexcept nogil:
     """A whole answer without records: header, question as far as it was read, OPT."""
     cdef uint16_t opcode = query.flags & OPCODE_MASK
     write_header(writer, query, opcode | (rcode & RCODE_MASK), 0, 0, query.has_edns)
@@ -237,10 +237,12 @@ cdef bint skip_name(Reader* reader) noexcept nogil:
             return False
 
 
-cdef uint16_t expand_name(const uint8_t* wire, size_t wire_len, size_t pos, uint8_t* name, size_t* after) noexcept nogil:
-    """Write the name at `pos` to `name` (NAME_MAX octets of room) uncompressed, as spelt; its length, 0 if it is broken.
+cdef uint16_t expand_name(const uint8_t* wire, size_t wire_len, size_t pos, uint8_t* name,
+                          size_t* after) noexcept nogil:
+    """Write the name at `pos` to `name` (NAME_MAX octets of room) uncompressed, as spelt; its length, 0 if it is
+    broken.
 
-    `after` becomes the position behind the name. Pointers only lead backwards, before the labels that they end (RFC 1035
+    `after` becomes the position behind the name. Pointers only lead backwards, before the labels they end (RFC 1035
     section 4.1.4: "a prior occurance"), and behind the header, so that the work is bounded by NAME_MAX.
     """
     cdef Reader reader = reader_over(wire, wire_len)
@@ -290,7 +292,8 @@ cdef void lower_name(uint8_t* name, uint16_t name_len) noexcept nogil:
             name[at] += 32
 
 
-cdef bint is_below(const uint8_t* name_key, uint16_t name_len, const uint8_t* zone_key, uint16_t zone_len) noexcept nogil:
+cdef bint is_below(const uint8_t* name_key, uint16_t name_len, const uint8_t* zone_key,
+                   uint16_t zone_len) noexcept nogil:
     """True if the canonical name is the zone or below it, on a label boundary."""
     cdef uint16_t skip
     cdef uint16_t at = 0
@@ -305,8 +308,8 @@ cdef bint is_below(const uint8_t* name_key, uint16_t name_len, const uint8_t* zo
 def inspect_query(bytes wire not None):
     """Read a message as a query; for tests and diagnosis.
 
-    Returns (status, id, flags, canonical name, qtype, qclass, UDP size, has EDNS, wants DNSSEC). The message is copied to a
-    block of exactly its size first, so that a sanitizer sees an octet too far.
+    Returns (status, id, flags, canonical name, qtype, qclass, UDP size, has EDNS, wants DNSSEC). The message is
+    copied to a block of exactly its size first, so that a sanitizer sees an octet too far.
     """
     cdef Query query
     cdef QueryStatus status

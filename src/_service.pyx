@@ -1,12 +1,12 @@
 """A Kubernetes Service in one block of octets: its addresses, ports and endpoints, and what A, AAAA and SRV find in it.
 
-What CoreDNS's kubernetes plugin does with a list of objects, entry by entry, is done here over the block: an entry is a pair of
-an address and a port of its group that the question matches.
+What CoreDNS's kubernetes plugin does with a list of objects, entry by entry, is done here over the block: an entry is
+a pair of an address and a port of its group that the question matches.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memcmp
 
 from fastdns._packet cimport AAAA, IN, OWNER_IS_QNAME, SRV, A
 from fastdns._wire cimport (
@@ -69,7 +69,7 @@ cdef struct Walk:
     bint is_dashed
 
 
-# --- reading the block ---------------------------------------------------------------------------------------------------
+# --- reading the block ----------------------------------------------------------------------------------------------
 
 cdef void _read_port(Reader* reader, Port* port) noexcept nogil:
     port.number = read_u16(reader)
@@ -94,10 +94,10 @@ cdef void _read_address(Reader* reader, Address* address) noexcept nogil:
 
 cdef void _read_group(Reader* reader, Group* group) noexcept nogil:
     cdef Port port
-    cdef uint8_t index
+    cdef uint8_t _index
     group.port_count = read_u8(reader)
     group.ports = reader.data + reader.pos
-    for index in range(group.port_count):
+    for _index in range(group.port_count):
         _read_port(reader, &port)
     group.address_count = read_u32(reader)
     group.addresses_at = reader.pos
@@ -114,7 +114,7 @@ cdef void _skip_groups(Reader* reader, uint16_t count) noexcept nogil:
             _read_address(reader, &address)
 
 
-# --- checking it ---------------------------------------------------------------------------------------------------------
+# --- checking it ----------------------------------------------------------------------------------------------------
 
 cdef uint64_t _mix(uint64_t seed, const uint8_t* octets, size_t size) noexcept nogil:
     """FNV-1a: good enough to find equal names in one Service's own block."""
@@ -208,7 +208,8 @@ cdef bint _check_name(Reader* reader) noexcept nogil:
 
 
 cdef bint _check_groups(Reader* reader, uint16_t count, bint is_own) noexcept nogil:
-    """Only a Service's own addresses and IPv4 endpoints go without a label: it can't be derived from an IPv6 address."""
+    """Only a Service's own addresses and IPv4 endpoints go without a label: it can't be derived from an IPv6 address.
+    """
     cdef Group group
     cdef Address address
     while count:
@@ -246,7 +247,7 @@ cdef bint check_service(uint8_t* octets, size_t size) noexcept nogil:
             and _mark_seen(octets, size, endpoints_at, endpoint_groups, False))
 
 
-# --- what a question matches -----------------------------------------------------------------------------------------------
+# --- what a question matches ----------------------------------------------------------------------------------------
 
 cdef bint _label_is(const uint8_t* asked, const uint8_t* text, uint8_t text_len) noexcept nogil:
     """Compare a canonical label with a name of the block, whatever its case."""
@@ -349,10 +350,10 @@ cdef uint8_t _matching_ports(const Walk* walk, const Asked* asked) noexcept nogi
     """How many ports of the walk's group the question matches."""
     cdef Reader reader = reader_over(walk.reader.data, walk.reader.size)
     cdef Port port
-    cdef uint8_t index
+    cdef uint8_t _index
     cdef uint8_t count = 0
     reader.pos = <size_t>(walk.group.ports - walk.reader.data)
-    for index in range(walk.group.port_count):
+    for _index in range(walk.group.port_count):
         _read_port(&reader, &port)
         count += _port_matches(&port, asked)
     return count
@@ -386,9 +387,9 @@ cdef bint _has_port(const Walk* walk, const Asked* asked, uint16_t number, uint8
     """True if one of the first `before` ports of the walk's group matches and has this number."""
     cdef Reader reader = reader_over(walk.reader.data, walk.reader.size)
     cdef Port port
-    cdef uint8_t index
+    cdef uint8_t _index
     reader.pos = <size_t>(walk.group.ports - walk.reader.data)
-    for index in range(before):
+    for _index in range(before):
         _read_port(&reader, &port)
         if port.number == number and _port_matches(&port, asked) and not _is_portless(&port):
             return True
@@ -397,7 +398,8 @@ cdef bint _has_port(const Walk* walk, const Asked* asked, uint16_t number, uint8
 
 cdef bint _stood_before(const uint8_t* octets, size_t size, const Asked* asked, const Address* address, Same same,
                         uint16_t port) noexcept nogil:
-    """True if a matching entry before `address` is the same in that sense. Walked only for addresses with a SEEN bit."""
+    """True if a matching entry before `address` is the same in that sense. Walked only for addresses with a SEEN bit.
+    """
     cdef Walk walk
     cdef Address other
     _start(&walk, octets, size, asked)
@@ -439,7 +441,7 @@ cdef void count_addresses(const uint8_t* octets, size_t size, const Asked* asked
                 found.v6 += 1
 
 
-# --- writing -----------------------------------------------------------------------------------------------------------------
+# --- writing --------------------------------------------------------------------------------------------------------
 
 cdef void _write_address(Writer* writer, const Address* address, uint32_t ttl) noexcept nogil:
     """An address record behind its owner."""
@@ -537,7 +539,8 @@ cdef uint16_t write_services(Writer* writer, const uint8_t* octets, size_t size,
             _read_port(&ports, &port)
             if _is_portless(&port) or not _port_matches(&port, asked) or _has_port(&walk, asked, port.number, index):
                 continue
-            if address.family & NAME_SEEN and _stood_before(octets, size, asked, &address, SAME_NAME_AND_PORT, port.number):
+            if (address.family & NAME_SEEN
+                    and _stood_before(octets, size, asked, &address, SAME_NAME_AND_PORT, port.number)):
                 continue
             at = _write_srv(writer, &walk, &address, port.number, _weight_of(found.entries), ttl, zone)
             if count == 0:
@@ -549,9 +552,9 @@ cdef uint16_t write_services(Writer* writer, const uint8_t* octets, size_t size,
 cdef bint _has_real_port(const Walk* walk, const Asked* asked) noexcept nogil:
     cdef Reader reader = reader_over(walk.reader.data, walk.reader.size)
     cdef Port port
-    cdef uint8_t index
+    cdef uint8_t _index
     reader.pos = <size_t>(walk.group.ports - walk.reader.data)
-    for index in range(walk.group.port_count):
+    for _index in range(walk.group.port_count):
         _read_port(&reader, &port)
         if _port_matches(&port, asked) and not _is_portless(&port):
             return True

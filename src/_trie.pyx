@@ -1,7 +1,7 @@
 """The name table: a trie over labels from the root down; every node's children in a small hash table.
 
-A look-up walks the question's labels from the right, one probe each, and so finds the zone, the name, or the deepest node on the
-way to it in one pass. Growing touches one node's children only: there is no pause that grows with the table.
+A look-up walks the question's labels from the right, one probe each, and so finds the zone, the name, or the deepest
+node on the way to it in one pass. Growing touches one node's children only: no pause grows with the table.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
@@ -40,7 +40,7 @@ cdef enum Status:
     NO_MEMORY = 2
 
 
-# --- hashing -----------------------------------------------------------------------------------------------------------------
+# --- hashing --------------------------------------------------------------------------------------------------------
 
 cdef inline uint32_t _hash_label(uint32_t seed, const uint8_t* label) noexcept nogil:
     """Hash a label with its length octet: eight octets a step, seeded, so that nobody can choose colliding names."""
@@ -61,7 +61,7 @@ cdef inline uint32_t _hash_label(uint32_t seed, const uint8_t* label) noexcept n
     return <uint32_t>(value ^ (value >> 32))
 
 
-# --- nodes -------------------------------------------------------------------------------------------------------------------
+# --- nodes ----------------------------------------------------------------------------------------------------------
 
 cdef inline uint8_t* _label_of(const Node* node) noexcept nogil:
     """The node's label, with its length octet."""
@@ -186,7 +186,7 @@ cdef void _free_node(Table* table, Node* node) noexcept nogil:
     free(node)
 
 
-# --- what a name holds -------------------------------------------------------------------------------------------------------
+# --- what a name holds ----------------------------------------------------------------------------------------------
 
 cdef size_t _data_size(const NameData* data) noexcept nogil:
     return sizeof(NameData) + data.set_count * sizeof(RecordSet) + data.size
@@ -351,7 +351,7 @@ cdef Status _read_data(const uint8_t* octets, size_t size, NameData** made) noex
     return OK
 
 
-# --- tables ------------------------------------------------------------------------------------------------------------------
+# --- tables ---------------------------------------------------------------------------------------------------------
 
 cdef Table* _new_table(uint32_t seed) noexcept nogil:
     cdef uint8_t root_label = 0
@@ -368,7 +368,8 @@ cdef Table* _new_table(uint32_t seed) noexcept nogil:
 
 
 cdef bint _free_some(Table* table, uint32_t budget) noexcept nogil:
-    """Free up to `budget` nodes of a table that nobody reads any more, leaves first. True: all is freed, `table` too."""
+    """Free up to `budget` nodes of a table that nobody reads any more, leaves first. True: all is freed, `table` too.
+    """
     cdef Node* parent
     cdef Node* node
     cdef Child* last
@@ -400,7 +401,7 @@ cdef void _free_all(Table* table) noexcept nogil:
             pass
 
 
-cdef Node* _path_to(Table* table, const uint8_t* name, uint16_t name_len, Node** path, uint8_t* depth, bint make) noexcept nogil:
+cdef Node* _path_to(Table* table, const uint8_t* name, Node** path, uint8_t* depth, bint make) noexcept nogil:
     """The name's node, and in `path` its ancestors from the root. NULL: not there, or (make) out of memory."""
     cdef uint8_t label_at[128]
     cdef uint8_t count = 0
@@ -471,7 +472,7 @@ cdef Status _put(Table* table, Reader* reader) noexcept nogil:
     status = _read_data(octets, size, &data)
     if status != OK:
         return status
-    node = _path_to(table, name, name_len, path, &depth, True)
+    node = _path_to(table, name, path, &depth, True)
     if node == NULL:
         free(data)
         return NO_MEMORY
@@ -490,7 +491,7 @@ cdef Status _remove(Table* table, Reader* reader) noexcept nogil:
     cdef const uint8_t* name = _read_name(reader, &name_len)
     if name == NULL:
         return BROKEN
-    node = _path_to(table, name, name_len, path, &depth, False)
+    node = _path_to(table, name, path, &depth, False)
     if node != NULL:
         _free_data(table, node)
         _prune(table, node, path, depth)
@@ -551,7 +552,7 @@ cdef Status _put_zone(Table* table, Reader* reader) noexcept nogil:
     if tail == NULL or soa.pos != size:
         return BROKEN
     memcpy(zone.soa_tail, tail, sizeof(zone.soa_tail))
-    node = _path_to(table, name, zone.name_len, path, &depth, True)
+    node = _path_to(table, name, path, &depth, True)
     kept = _zone_at(table, node) if node != NULL else NULL
     if kept == NULL:
         return NO_MEMORY
@@ -599,7 +600,7 @@ cdef Status _apply_all(Table* table, Reader* reader, size_t* good) noexcept nogi
     return OK
 
 
-# --- looking up ----------------------------------------------------------------------------------------------------------------
+# --- looking up -----------------------------------------------------------------------------------------------------
 
 cdef void find_name(const Table* table, const uint8_t* name_key, const uint8_t* label_at, uint8_t label_count,
                     Match* match) noexcept nogil:
@@ -637,7 +638,7 @@ cdef void find_name(const Table* table, const uint8_t* name_key, const uint8_t* 
         match.zone_at = 0
 
 
-# --- for Python ----------------------------------------------------------------------------------------------------------------
+# --- for Python -----------------------------------------------------------------------------------------------------
 
 cdef class NameTable:
     """One plugin's names: the live table, and beside it, while a snapshot comes in, the next one."""
@@ -700,7 +701,8 @@ cdef class NameTable:
         }
 
     def find(self, bytes name not None):
-        """Look a canonical wire name up: None outside every zone, else (zone, labels not found, holds data, set types)."""
+        """Look a canonical wire name up: None outside every zone, else (zone, labels not found, holds data, set
+        types)."""
         cdef Match match
         cdef uint8_t label_at[128]
         cdef uint8_t count = 0

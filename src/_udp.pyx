@@ -5,9 +5,10 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
-from fastdns._answer cimport UDP_MAX, Engine
+from fastdns._answer cimport Engine
 from fastdns._askers cimport ADDRESS_MAX, UDP, Peer
 from fastdns._counters cimport WORKER_UDP_FAILURES
+from fastdns._plan cimport UDP_MAX
 from fastdns._wire cimport load_u16
 
 cdef extern from "<sys/socket.h>" nogil:
@@ -136,7 +137,7 @@ cdef class UdpListener:
         free(self.slots)
         free(self.late)
 
-    # --- receiving -----------------------------------------------------------------------------------------------------------
+    # --- receiving --------------------------------------------------------------------------------------------------
 
     cdef int _receive(self) noexcept nogil:
         """Read a batch; how many datagrams, 0 if none waits."""
@@ -190,7 +191,7 @@ cdef class UdpListener:
             control = CMSG_NXTHDR(header, control)
         return True
 
-    # --- sending -------------------------------------------------------------------------------------------------------------
+    # --- sending ----------------------------------------------------------------------------------------------------
 
     cdef void _send_all(self, fastdns_mmsghdr* messages, uint32_t count) noexcept nogil:
         """Send a batch; what the kernel refuses for good is dropped and counted."""
@@ -208,7 +209,7 @@ cdef class UdpListener:
             self.failures[0] += 1
             sent += 1                               # this one's destination is the trouble
 
-    # --- the way of a batch --------------------------------------------------------------------------------------------------
+    # --- the way of a batch -----------------------------------------------------------------------------------------
 
     cdef bint _answer_batch(self) noexcept nogil:
         """Receive, answer, send. True: more may wait."""

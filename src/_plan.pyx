@@ -1,0 +1,271 @@
+"""The configuration compiled: server blocks, their steps, and the tables, caches and upstreams that these name."""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.string cimport memcpy, memset
+
+import struct
+
+from fastdns._cache cimport Cache
+from fastdns._counters cimport BLOCK_SLOTS, CACHE_SLOTS, WORKER_UNDECIDED, Counters
+from fastdns._inflight cimport Inflight
+from fastdns._packet cimport NAME_MAX, UDP_MIN, UDP_OURS, is_below
+from fastdns._trie cimport NameTable, Table
+from fastdns._wire cimport load_u16
+
+
+# --- lists of zones -------------------------------------------------------------------------------------------------
+
+cdef bint covers(const ZoneList* zones, const uint8_t* name_key, uint16_t name_len) noexcept nogil:
+    """True if the name is at or below one of the zones."""
+    cdef size_t at = 0
+    cdef uint16_t size
+    while at + 2 <= zones.size:
+        size = load_u16(zones.octets + at)
+        if is_below(name_key, name_len, zones.octets + at + 2, size):
+            return True
+        at += <size_t>size + 2
+    return False
+
+
+cdef ZoneList _zone_list(names) except *:
+    """Copy canonical wire names. Raises ValueError: one is none."""
+    cdef ZoneList zones
+    cdef bytes packed
+    for name in names:
+        if not isinstance(name, bytes) or not 0 < len(name) <= NAME_MAX or not name.endswith(b"\0"):
+            raise ValueError(f"not a canonical name on the wire: {name!r}")
+    packed = b"".join(struct.pack("!H", len(name)) + name for name in names)
+    zones.size = <size_t>len(packed)
+    zones.octets = NULL
+    if zones.size:
+        zones.octets = <uint8_t*>malloc(zones.size)
+        if zones.octets == NULL:
+            raise MemoryError
+        memcpy(zones.octets, <const uint8_t*>packed, zones.size)
+    return zones
+
+
+cdef uint32_t _rcode_bits(rcodes) except *:
+    """A bit for each rcode; RFC 1035's and 2136's are all below 32."""
+    cdef uint32_t bits = 0
+    for rcode in rcodes:
+        if not 0 <= rcode < 32:
+            raise ValueError(f"rcode {rcode} is not below 32")
+        bits |= <uint32_t>1 << <uint32_t>rcode
+    return bits
+
+
+cdef void _check_name(bytes name) except *:
+    if not 0 < len(name) <= NAME_MAX or not name.endswith(b"\0"):
+        raise ValueError(f"not a canonical name on the wire: {name!r}")
+
+
+cdef class Plan:
+    """What one worker answers from, as its configuration says."""
+
+    def __cinit__(self, Counters counters not None, *, uint32_t inflight_max=16384):
+        self.counters = counters
+        self.slots = counters.slots
+        if counters.count < <size_t>WORKER_UNDECIDED + BLOCK_SLOTS:
+            raise ValueError(f"{counters.count} counters are too few")
+        self.inflight = Inflight(inflight_max)
+        self.tables = []
+        self.caches = []
+        self.blocks = <Block**>calloc(BLOCKS_MAX, sizeof(Block*))
+        if self.blocks == NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        cdef uint32_t index
+        cdef uint8_t step
+        for index in range(self.block_count):
+            for step in range(self.blocks[index].step_count):
+                free(self.blocks[index].steps[step].zones.octets)
+                free(self.blocks[index].steps[step].excluded.octets)
+            free(self.blocks[index])
+        for index in range(self.listener_count):
+            free(self.listeners[index].blocks)
+        for index in range(self.cache_count):
+            free(self.rules[index].zones.octets)
+            free(self.rules[index].disable_success.octets)
+            free(self.rules[index].disable_denial.octets)
+        free(self.blocks)
+        free(self.listeners)
+        free(self.groups)
+        free(self.rules)
+        free(self.table_of)
+        free(self.cache_of)
+
+    cdef uint64_t* _slots_at(self, size_t start, size_t count) except NULL:
+        if start + count > self.counters.count:
+            raise ValueError(f"counters {start} to {start + count} are out of range")
+        return self.counters.slots + start
+
+    def add_table(self):
+        """A name table, empty and not synced; its number."""
+        cdef size_t count = <size_t>len(self.tables)
+        cdef NameTable table = NameTable()
+        cdef Table*** grown = <Table***>realloc(self.table_of, (count + 1) * sizeof(Table**))
+        if grown == NULL:
+            raise MemoryError
+        self.table_of = grown
+        grown[count] = &table.live
+        self.tables.append(table)
+        return count
+
+    def add_cache(self, *, success, denial, size_t max_octets, uint32_t servfail_ttl, uint32_t stale_for,
+                  bint stale_verify, prefetch, bint keep_ttl, zones, disable_success, disable_denial, size_t counters):
+        """A cache; its number. See _answer.pyi for the arguments."""
+        cdef size_t count = <size_t>len(self.caches)
+        cdef CacheRule* rules = <CacheRule*>realloc(self.rules, (count + 1) * sizeof(CacheRule))
+        cdef void** grown
+        cdef Cache cache
+        if rules == NULL:
+            raise MemoryError
+        self.rules = rules
+        grown = <void**>realloc(self.cache_of, (count + 1) * sizeof(void*))
+        if grown == NULL:
+            raise MemoryError
+        self.cache_of = grown
+        memset(&rules[count], 0, sizeof(CacheRule))
+        rules[count].stale_verify = stale_verify
+        rules[count].slots = self._slots_at(counters, CACHE_SLOTS)
+        cache = Cache(
+            success=success, denial=denial, max_octets=max_octets, servfail_ttl=servfail_ttl, stale_for=stale_for,
+            prefetch=prefetch, keep_ttl=keep_ttl,
+        )
+        grown[count] = <void*>cache
+        self.caches.append(cache)
+        self.cache_count += 1
+        rules[count].zones = _zone_list(zones)
+        rules[count].disable_success = _zone_list(disable_success)
+        rules[count].disable_denial = _zone_list(disable_denial)
+        return count
+
+    def add_group(self, upstreams, *, failover, bint in_python, bint stream_in_python=True, **options):
+        """The upstreams of one forward plugin; its number. `options` are Inflight.add_group's."""
+        cdef uint32_t count = self.group_count
+        cdef Group* groups = <Group*>realloc(self.groups, (count + 1) * sizeof(Group))
+        if groups == NULL:
+            raise MemoryError
+        self.groups = groups
+        groups[count].failover = _rcode_bits(failover)
+        groups[count].in_python = in_python
+        groups[count].stream_in_python = stream_in_python
+        number = self.inflight.add_group(upstreams, counters=self.counters, **options)
+        if number != count:
+            raise RuntimeError(f"group {count} became {number} in flight")
+        self.group_count += 1
+        return count
+
+    def add_block(self, bytes zone not None, *, uint16_t udp_max, bint rotate, uint64_t deadline_ms, bint log,
+                  bint errors, size_t counters):
+        """A server block; its number."""
+        cdef Block* block
+        cdef uint64_t* slots
+        _check_name(zone)
+        if self.block_count == BLOCKS_MAX:
+            raise ValueError(f"more than {BLOCKS_MAX} server blocks")
+        slots = self._slots_at(counters, BLOCK_SLOTS)
+        block = <Block*>calloc(1, sizeof(Block))
+        if block == NULL:
+            raise MemoryError
+        self.blocks[self.block_count] = block
+        self.block_count += 1
+        memcpy(block.zone, <const uint8_t*>zone, <size_t>len(zone))
+        block.zone_len = <uint16_t>len(zone)
+        block.udp_max = udp_max if UDP_MIN <= udp_max <= UDP_MAX else UDP_OURS
+        block.rotates = rotate
+        block.logs = log
+        block.notes_errors = errors
+        block.deadline_ns = deadline_ms * 1000000
+        block.slots = slots
+        return self.block_count - 1
+
+    cdef Step* _add_step(self, uint32_t block, StepKind kind, uint32_t index) except NULL:
+        cdef Step* step
+        if block >= self.block_count:
+            raise IndexError(f"no block {block}")
+        if self.blocks[block].step_count == STEPS_MAX:
+            raise ValueError(f"more than {STEPS_MAX} steps in one server block")
+        step = &self.blocks[block].steps[self.blocks[block].step_count]
+        memset(step, 0, sizeof(Step))
+        step.kind = kind
+        step.index = index
+        self.blocks[block].step_count += 1
+        return step
+
+    def add_table_step(self, uint32_t block, uint32_t table, *, fallthrough):
+        cdef Step* step
+        self.tables[table]
+        step = self._add_step(block, STEP_TABLE, table)
+        step.zones = _zone_list(fallthrough)
+        return self.blocks[block].step_count - 1
+
+    def add_cache_step(self, uint32_t block, uint32_t cache):
+        self.caches[cache]
+        self._add_step(block, STEP_CACHE, cache)
+        return self.blocks[block].step_count - 1
+
+    def add_forward_step(self, uint32_t block, uint32_t group, *, bytes zone not None, excluded, next_rcodes,
+                         bint next_on_nodata):
+        cdef Step* step
+        if group >= self.group_count:
+            raise IndexError(f"no group {group}")
+        step = self._add_step(block, STEP_FORWARD, group)
+        step.zones = _zone_list([zone])
+        step.excluded = _zone_list(excluded)
+        step.next_rcodes = _rcode_bits(next_rcodes)
+        step.next_on_nodata = next_on_nodata
+        return self.blocks[block].step_count - 1
+
+    def add_python_step(self, uint32_t block, *, uint16_t qtype=0):
+        """A coroutine plugin: every query of `qtype` (0: every query) that gets here leaves as SLOW_STEP."""
+        cdef Step* step = self._add_step(block, STEP_PYTHON, 0)
+        step.qtype = qtype
+        return self.blocks[block].step_count - 1
+
+    def add_listener(self, blocks, *, server_port=0):
+        """The blocks that a socket's queries may belong to; the longest zone wins."""
+        cdef Listener* listeners = <Listener*>realloc(self.listeners, (self.listener_count + 1) * sizeof(Listener))
+        cdef Listener* listener
+        cdef uint32_t index
+        if listeners == NULL:
+            raise MemoryError
+        self.listeners = listeners
+        for index in blocks:
+            if index >= self.block_count:
+                raise IndexError(f"no block {index}")
+        ordered = sorted(blocks, key=self._zone_len_of, reverse=True)
+        listener = &listeners[self.listener_count]
+        memset(listener, 0, sizeof(Listener))
+        listener.blocks = <uint32_t*>calloc(<size_t>len(ordered) + 1, sizeof(uint32_t))
+        if listener.blocks == NULL:
+            raise MemoryError
+        for index in ordered:
+            listener.blocks[listener.block_count] = index
+            listener.block_count += 1
+        self.listener_count += 1
+        return self.listener_count - 1
+
+    def _zone_len_of(self, uint32_t block):
+        return self.blocks[block].zone_len
+
+    # --- tables -----------------------------------------------------------------------------------------------------
+
+    def begin_snapshot(self, size_t table):
+        """What apply() gets from now on fills a new table beside the live one."""
+        self.tables[table].begin_snapshot()
+
+    def apply(self, size_t table, delta not None):
+        """Apply a delta. Raises TableError."""
+        self.tables[table].apply(delta)
+
+    def end_snapshot(self, size_t table):
+        """Swap the new table in."""
+        self.tables[table].end_snapshot()
+
+    def table_stats(self, size_t table):
+        """{names, nodes, octets, serial, synced} of a table."""
+        return self.tables[table].stats()
