@@ -4,18 +4,11 @@ An Engine is built once, from one configuration, before its worker answers the f
 """
 
 import enum
-from collections.abc import Sequence
 from typing import final
 
 from typing_extensions import Buffer
 
-from fastdns._counters import Counters
-
-class StepKind(enum.IntEnum):
-    STEP_TABLE = 0
-    STEP_CACHE = 1
-    STEP_FORWARD = 2
-    STEP_PYTHON = 3
+from fastdns._plan import Plan
 
 class Reason(enum.IntEnum):
     """Why a query left the compiled path."""
@@ -50,82 +43,8 @@ class Slow:
     ) -> None: ...
 
 @final
-class Engine:
+class Engine(Plan):
     """Everything one worker answers from. `inflight_max` bounds the questions upstream and the queries in Python."""
-
-    counters: Counters
-    def __init__(self, counters: Counters, *, inflight_max: int = 16384) -> None: ...
-
-    # --- built once
-    def add_table(self) -> int:
-        """A name table, empty and not synced; its number."""
-    def add_cache(
-        self,
-        *,
-        success: tuple[int, int, int],
-        denial: tuple[int, int, int],
-        max_octets: int,
-        servfail_ttl: int,
-        stale_for: int,
-        stale_verify: bool,
-        prefetch: tuple[int, int, int],
-        keep_ttl: bool,
-        zones: Sequence[bytes],
-        disable_success: Sequence[bytes],
-        disable_denial: Sequence[bytes],
-        counters: int,
-    ) -> int:
-        """A cache: (capacity, max_ttl, min_ttl) of each side; prefetch is (amount, window seconds, percent). Zones are
-        canonical wire names. Its CACHE_SLOTS counters start at `counters`."""
-    def add_group(
-        self,
-        upstreams: Sequence[tuple[str, int]],
-        *,
-        failover: Sequence[int],
-        in_python: bool,
-        stream_in_python: bool = True,
-        policy: int,
-        max_concurrent: int,
-        read_timeout_ms: int,
-        max_fails: int,
-        max_connect_attempts: int,
-        failfast: bool,
-        source_address: str = "",
-        first_slot: int = 0,
-    ) -> int:
-        """The upstreams of one forward plugin; its number. `in_python`: TLS or TCP only, every miss becomes
-        SLOW_STREAM_FORWARD; `stream_in_python`: those of clients on TCP do. GROUP_SLOTS counters and UPSTREAM_SLOTS for each
-        upstream start at `first_slot`."""
-    def add_block(
-        self, zone: bytes, *, udp_max: int, rotate: bool, deadline_ms: int, log: bool, errors: bool, counters: int
-    ) -> int:
-        """A server block; its number. `zone` is a canonical wire name; its BLOCK_SLOTS counters start at `counters`."""
-    def add_table_step(self, block: int, table: int, *, fallthrough: Sequence[bytes]) -> int: ...
-    def add_cache_step(self, block: int, cache: int) -> int: ...
-    def add_forward_step(
-        self,
-        block: int,
-        group: int,
-        *,
-        zone: bytes,
-        excluded: Sequence[bytes],
-        next_rcodes: Sequence[int],
-        next_on_nodata: bool,
-    ) -> int: ...
-    def add_python_step(self, block: int, *, qtype: int = 0) -> int:
-        """A coroutine plugin: every query of `qtype` (0: every query) that gets here leaves as SLOW_STEP."""
-    def add_listener(self, blocks: Sequence[int], *, server_port: int = 0) -> int:
-        """The blocks that a socket's queries may belong to; the longest zone wins."""
-
-    # --- tables
-    def begin_snapshot(self, table: int) -> None:
-        """What apply() gets from now on fills a new table beside the live one."""
-    def apply(self, table: int, delta: Buffer) -> None:
-        """Apply a delta (format: fastdns/_trie.pxd). Raises TableError, with what stands before the bad operation applied."""
-    def end_snapshot(self, table: int) -> None:
-        """Swap the new table in."""
-    def table_stats(self, table: int) -> dict[str, int]:
-        """{names, nodes, octets, serial, synced} of a table."""
 
     # --- asking from Python (TCP, TLS, our own look-ups)
     def ask(
@@ -145,7 +64,7 @@ class Engine:
     def reply(self, token: int, wire: bytes) -> None:
         """Answer with a message that Python made from Slow.wire, question included, OPT not; it gets the client's id,
         spelling and OPT, and TC if it is too large. Empty: no answer is owed. Raises KeyError: nobody waits."""
-    def reply_rcode(self, token: int, rcode: int, ede: int = 0xFFFF) -> None:
+    def reply_rcode(self, token: int, rcode: int, ede: int = ...) -> None:
         """Answer without records; with SERVFAIL from the cache, if it kept something stale to verify."""
     def reply_upstream(self, token: int, wire: bytes) -> bool:
         """Check an upstream's reply as a UDP one is, keep it in the cache, answer with it (or go on with the next step, as

@@ -1,7 +1,8 @@
 """A Kubernetes Service in one block of octets: its addresses, ports and endpoints, and what A, AAAA and SRV find in it.
 
 The layout is the SERVICE form of a delta (drawn in fastdns/_trie.pxd). A block is checked once, by check_service,
-before it is kept; two bits of each address's family octet then tell whether the same name or the same address stood before it.
+before it is kept; two bits of each address's family octet then tell whether the same name or the same address stood
+before it.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t

@@ -26,7 +26,7 @@ A delta is a run of operations. Integers in network order; names canonical (lowe
     set          u16 type  u8 form  u32 ttl  u16 count  u32 size  octets
     form         0 FIXED     count record data of equal size (A, AAAA)
                  1 WHOLE     count times: u16 size, record data with whole, uncompressed names
-                 2 ZONED     count times: u16 size, record data that ends in a name without its zone: the zone follows, as
+                 2 ZONED     count times: u16 size, record data that ends in a name without its zone, which follows as
                              the question spells it
                  3 PRIMARY   as ZONED, and the PRIMARY zone follows
                  4 SERVICE   a Service's addresses, ports and endpoints: A, AAAA and SRV of it and of names below it.
@@ -39,8 +39,8 @@ A delta is a run of operations. Integers in network order; names canonical (lowe
                  u16 count  group*           groups of endpoints, one for each EndpointSlice
     group        u8 count  port*  u32 count  address*
     port         u16 number  u8 size name  u8 size protocol     lower case; 65535 and both empty: a group without ports
-    address      u8 family (4, 6)  4 or 16 octets  u8 size label    the endpoint's name as it stands; empty with IPv4: the
-                                             address with dashes; always empty in the Service's own groups
+    address      u8 family (4, 6)  4 or 16 octets  u8 size label    the endpoint's name, as it stands; empty with IPv4:
+                                             the address with dashes; always empty in the Service's own groups
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t

@@ -909,7 +909,7 @@ cdef class Engine(Plan):
                 result.append(Slow(
                     slowed.token, slowed.reason, asker.block, slowed.step,
                     query_octets(asker.wire, <size_t>HEADER_SIZE + asker.qname_len + 4, asker.has_edns, asker.udp_size,
-                                  asker.wants_dnssec),
+                                 asker.wants_dnssec),
                     asker.peer.transport == STREAM, remote_of(&asker.peer), local_of(&asker.peer),
                 ))
         return result

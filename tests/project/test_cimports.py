@@ -13,6 +13,7 @@ from tests.project.compiled import ROOT
 ROWS = (
     {"_udp"},
     {"_answer"},
+    {"_plan"},
     {"_local", "_cache", "_inflight", "_askers"},
     {"_trie"},
     {"_service", "_message"},

@@ -16,13 +16,16 @@ from tests.project import compiled
 # Each module's way of a query: these must be there, and must be free of Python. All other nogil functions must be so too.
 HOT = {
     "_packet": {"read_query", "write_header", "write_question", "write_opt", "write_error", "expand_name", "is_below"},
-    "_trie": set(),
-    "_cache": set(),
-    "_inflight": set(),
-    "_message": set(),
-    "_service": set(),
-    "_answer": set(),
-    "_udp": set(),
+    "_trie": {"find_name", "find_child"},
+    "_cache": {"find_reply", "store_reply"},
+    "_inflight": {"ask_upstream", "flush_questions", "receive_replies", "next_event"},
+    "_message": {"read_reply", "write_stored"},
+    "_service": {"count_addresses", "write_addresses", "write_services", "write_glue"},
+    "_local": {"find_answer", "write_finding"},
+    "_askers": {"take_asker", "release_asker", "keep_query", "restore_query", "is_ipv6"},
+    "_plan": {"covers"},
+    "_answer": {"answer_datagram", "begin_batch", "end_batch"},
+    "_udp": {"_receive", "_read_peer", "_answer_batch", "_send_all", "_flush", "keep_late", "_address"},
 }
 PYTHON_CALL = re.compile(r"\b(?:Py[A-Z]\w*|__Pyx_\w+)\s*\(")
 ALLOWED = re.compile(r"__Pyx_(?:div|mod)_\w+|__Pyx_pow_\w+")
