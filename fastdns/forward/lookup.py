@@ -1,4 +1,4 @@
-"""Upstreams that are given by name: looked up once, when the configuration is read. TLS files are tried, too."""
+"""Upstreams that are given by name: looked up once, when the configuration is read."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import secrets
 import socket
 from collections.abc import Sequence
 
-from fastdns.dns import constants, messages
+from fastdns.dns import constants
 
-PORT = 53
 TIMEOUT = 2.0
 
 
@@ -33,22 +32,10 @@ def addresses(host: str, resolvers: Sequence[tuple[str, int]]) -> tuple[str, ...
     raise OSError(f'no addresses found for "{host}"' + (f": {failure}" if failure else ""))
 
 
-def check_tls_files(certificate: str, key: str, ca: str) -> None:
-    """Raise OSError when a file can't be read or holds no certificate or key. Empty names are passed over."""
-    import ssl  # here, since few configurations need it and it costs every process memory
-
-    for path in filter(None, (certificate, key, ca)):
-        with open(path, "rb"):
-            pass  # ssl's own error doesn't name the file
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if certificate:
-        context.load_cert_chain(certificate, key)
-    if ca:
-        context.load_verify_locations(ca)
-
-
 def _ask(resolver: tuple[str, int], host: str, qtype: constants.Type) -> tuple[str, ...]:
     """Ask one server for one type. Raises OSError, a timeout included."""
+    from fastdns.dns import messages  # here, since few configurations need it and it brings dnslib
+
     message_id = secrets.randbelow(0x10000)
     family = socket.AF_INET if ipaddress.ip_address(resolver[0]).version == 4 else socket.AF_INET6
     with socket.socket(family, socket.SOCK_DGRAM) as asking:

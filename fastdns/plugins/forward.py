@@ -10,7 +10,7 @@ from typing import Any
 from fastdns import errors
 from fastdns.config import corefile, lexer, model, values, wording
 from fastdns.dns import constants, names
-from fastdns.forward import lookup, upstreams
+from fastdns.forward import certificates, upstreams
 
 logger = logging.getLogger(__name__)
 
@@ -221,7 +221,7 @@ def _tls(option: corefile.Directive) -> Changes:
     words = option.words
     tls = model.Tls(ca=words[0]) if len(words) == 1 else model.Tls(*words)
     try:
-        lookup.check_tls_files(tls.certificate, tls.key, tls.ca)
+        certificates.check_files(certificate=tls.certificate, key=tls.key, ca=tls.ca)
     except OSError as error:
         reading = f"error reading {error.filename}: {error.strerror}"
         raise option.error(reading if error.filename else f"could not load TLS cert: {error}") from error
