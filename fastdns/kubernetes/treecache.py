@@ -481,7 +481,7 @@ class TreeCache:
 
     def _apply_pod(self, item: objects.Pod, complain: records.Complain) -> None:
         """A pod's addresses. One that is being deleted stays as it is known, or unknown, as in CoreDNS."""
-        if not _are_labels(item.namespace, "x", complain):
+        if self.config.pods != "verified" or not _are_labels(item.namespace, "x", complain):
             return
         space = self.namespaces.get(item.namespace)
         pod = space.pods.get(item.name) if space else None
