@@ -13,12 +13,12 @@ from collections.abc import Iterator
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SOURCES = sorted((ROOT / "src").glob("*.pyx"))
 # `cdef STATUS name(arguments) noexcept nogil:`, over one line or several
-DEFINITION = re.compile(r"^cdef (?:inline )?[\w .*]*?[ *](\w+)\(([^()]*)\)([^:\n]*):", re.MULTILINE)
+DEFINITION = re.compile(r"^( *)cdef (?:inline )?[\w .*]*?[ *](\w+)\(([^()]*)\)([^:\n]*):", re.MULTILINE)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Function:
-    """A `cdef` function at the left margin: its first and last line, 1 for the first of the file."""
+    """A `cdef` function or method: its first and last line, 1 for the first of the file."""
 
     module: str
     name: str
@@ -35,10 +35,10 @@ def functions(source: pathlib.Path) -> Iterator[Function]:
         body = text.count("\n", 0, found.end()) + 1
         last = body
         for number, line in enumerate(lines[body:], start=body + 1):
-            if line and not line[0].isspace():
+            if line.strip() and len(line) - len(line.lstrip()) <= len(found[1]):
                 break
             last = number if line.strip() else last
-        yield Function(source.stem, found[1], first, last, "nogil" in found[3] and "noexcept" in found[3])
+        yield Function(source.stem, found[2], first, last, "nogil" in found[4] and "noexcept" in found[4])
 
 
 def generate(folder: pathlib.Path) -> None:
