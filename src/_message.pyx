@@ -418,11 +418,11 @@ cdef bint _find_zone(const Reading* reading, Name* zone) noexcept nogil:
     zone.at = 0
     for at in range(reading.count):
         record = &reading.records[at]
-        if record.section != AUTHORITY:
+        if record.section != AUTHORITY or not _has_class(reading, record):
             continue
         if record.rtype == SOA or record.rtype == NS:
             zone[0] = record.owner
-        elif record.rtype == RRSIG:
+        elif record.rtype == RRSIG and _is_at_or_below(reading, &record.owner, &record.target):
             zone[0] = record.target
         else:
             continue

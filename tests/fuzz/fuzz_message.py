@@ -1,43 +1,49 @@
-"""Replies of upstreams that lie: read, written anew, and given to a client."""
+"""Replies of upstreams: whatever the octets, the reader ends, and what it keeps is a message that it would keep again.
 
-from __future__ import annotations
+Input: two octets that choose the room and how the answer is given, then the reply. Its own question is the one asked for.
+"""
 
-from fastdns import _message
-from tests.differential.questions import Question
+from fastdns import _message, _packet
 
-NAME = b"\3www\7example\4test\0"
-QUERY = Question("www.example.test", "A", size=1232).wire()
-
-
-def reply(counts: str, records: bytes) -> bytes:
-    return bytes.fromhex("0000 8180 0001") + bytes.fromhex(counts) + NAME + bytes.fromhex("0001 0001") + records
+SEEDS: list[bytes] = []  # all in corpus/message
+EDNS = b"\0\0\51\2\0\0\0\0\0\0\0"
 
 
-A = bytes.fromhex("c00c 0001 0001 0000003c 0004 c0000214")
-CNAME = bytes.fromhex("c00c 0005 0001 0000003c 0006") + b"\3cdn\xc0\x10"
-SOA = b"\xc0\x10" + bytes.fromhex("0006 0001 0000003c 0020") + b"\2ns\xc0\x10\4host\xc0\x10" + bytes(20)
-OPT = bytes.fromhex("00 0029 04d0 00000000 0000")
-SEEDS = [
-    reply("0001 0000 0001", A + OPT),
-    reply("0002 0000 0000", CNAME + b"\3cdn\xc0\x10" + A[2:]),
-    reply("0000 0001 0001", SOA + OPT),
-    reply("0002 0001 0001", A + A + SOA + OPT),
-    reply("0001 0000 0000", bytes.fromhex("c00c 0001 0001 ffffffff 0005 c000021401")),
-    reply("ffff 0000 0000", A),
-    reply("0001 0000 0000", b"\xc0\x21" + A[2:]),
-    bytes.fromhex("0000 8183 0001 0000 0000 0000") + NAME + bytes.fromhex("0001 0001"),
-]
+def asked(wire: bytes) -> tuple[bytes, int, int]:
+    """The question of a message, or one that it can't be to."""
+    try:
+        name, end = _packet.expanded_name(wire, 12)
+    except ValueError:
+        return b"\1x\0", 1, 1
+    fixed = (wire[end : end + 4] + b"\0\1\0\1")[:4] if len(wire) < end + 4 else wire[end : end + 4]
+    return name.lower(), int.from_bytes(fixed[:2]), int.from_bytes(fixed[2:])
 
 
 def run(data: bytes) -> object:
-    stored = _message.normalise(data, NAME, 1)
-    if stored.status != _message.ReplyStatus.REPLY_OK:
-        return stored.status, len(data) // 64
-    assert len(stored.wire) <= 65535
-    for offset in stored.ttl_offsets:
-        assert 12 <= offset <= len(stored.wire) - 4
-    rendered = stored.render(QUERY, age=7, rotation=3)
-    assert rendered[:2] == QUERY[:2] and len(rendered) <= 1232
-    again = _message.normalise(stored.wire, NAME, 1)
-    assert again.status == _message.ReplyStatus.REPLY_OK, "what was written anew must be readable"
-    return stored.status, stored.kind, stored.counts, stored.has_soa
+    choice, limit, wire = data[:1] or b"\0", data[1:2] or b"\0", data[2:]
+    name, qtype, qclass = asked(wire)
+    room = 65535 if choice[0] & 1 else 40 + limit[0] * 4
+    read = _message.normalise(
+        wire, name, qtype, qclass, stored_size=room, ttl_at_size=4096 if choice[0] & 2 else limit[0]
+    )
+    if read.status is not _message.ReplyStatus.REPLY_OK:
+        return read.status, len(wire) // 64
+    end = qtype.to_bytes(2) + qclass.to_bytes(2)
+    has_edns = bool(choice[0] & 4)
+    query = b"\1\2\1\0\0\1\0\0\0\0\0" + (b"\1" if has_edns else b"\0") + name + end + (EDNS if has_edns else b"")
+    if _packet.inspect_query(query)[0] is not _packet.QueryStatus.QUERY_OK:
+        return read.status
+    whole = read.render(query, rotation=limit[0], age=limit[0], ede=23)
+    again = _message.normalise(whole, name, qtype, qclass)
+    assert again.status is _message.ReplyStatus.REPLY_OK, (read.wire, whole)
+    assert again.counts == read.counts, (read.wire, whole)
+    if not read.rcode > 15:
+        assert again.kind is read.kind, (read.wire, whole)
+    most = 12 + limit[0] * 8
+    cut = read.render(query, limit=most, ede=23, ttl=7)
+    assert len(cut) <= max(most, 12 + len(name) + 4 + (17 if has_edns else 0)), (most, cut)
+    rest = _message.normalise(cut, name, qtype, qclass)
+    assert rest.status is not _message.ReplyStatus.REPLY_MISMATCH, cut
+    if cut[2] & 2 == 0:
+        assert rest.status is _message.ReplyStatus.REPLY_OK and rest.counts[:2] == read.counts[:2], (read.wire, cut)
+    return read.status, read.kind, read.counts, read.has_soa, read.run[2], rest.status, rest.counts
