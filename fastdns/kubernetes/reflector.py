@@ -189,17 +189,17 @@ class Reflector:
             return
         reason = str(error.status) if error.status else error.reason or "unreachable"
         self._counts.increment(metrics.ERRORS, str(self.resource.kind), reason)
+        if error.status == 404 and self.resource.instead is not None and not self.is_synced:
+            self._complain(f"{self.resource.kind}: the API server has none, {self.resource.instead.kind} are used")
+            self.resource, self._failures = self.resource.instead, 0
+            return
         self._say(error)
         self._failures += 1
         if isinstance(error, Gone):
             self.version, self._list_due = "", 0.0
         elif error.status == 401:
             self._client.refresh()
-        elif error.status == 404 and self.resource.instead is not None and not self.is_synced:
-            self._complain(f"{self.resource.kind}: the API server has none, {self.resource.instead.kind} are used")
-            self.resource, self._failures = self.resource.instead, 0
-            return
-        self._may_be_past = self._may_be_past or error.status == 0
+        self._may_be_past = self._may_be_past or error.reason in ("cut", "silent", "unreachable")
         self._wait(self._pause(error))
 
     def _pause(self, error: errors.ApiError) -> float:
@@ -328,7 +328,7 @@ class Reflector:
             response.close()
             if self._monotonic() - started > SETTLED_SECONDS:
                 self._failures = 0
-        if not events and self._monotonic() - started < BACKOFF_FIRST:
+        if not events and self._monotonic() - started < BACKOFF_FIRST and not self._stopping.is_set():
             raise errors.ApiError("the watch ended at once", 0, "ended")
 
     def _watch_seconds(self, now: float) -> int:
@@ -338,6 +338,8 @@ class Reflector:
     def _follow(self, response: urllib3.BaseHTTPResponse) -> int:
         """Deliver what a watch says, all whole lines of each read at once; how many events there were."""
         events = 0
+        if self._stopping.is_set():
+            return events  # `stop` came before there was a response to end
         for lines in _lines(response):
             if self._stopping.is_set():
                 return events
