@@ -15,23 +15,14 @@ def commands() -> dict[str, list[str]]:
     cython = [
         str(path) for pattern in ("src/*.pyx", "fastdns/*.pxd", "bench/*.pyx") for path in sorted(ROOT.glob(pattern))
     ]
+    packages = [
+        word for path in sorted(ROOT.glob("tests/*/__init__.py")) for word in ("-p", f"tests.{path.parent.name}")
+    ]
     stubtest = [sys.executable, "-m", "pytest", "-q", "tests/project/test_stubs.py"]
     return {
         "ruff check": ["ruff", "check", "--quiet", *PYTHON],
         "ruff format": ["ruff", "format", "--quiet", "--check", *PYTHON],
-        "mypy": [
-            "mypy",
-            "-p",
-            "fastdns",
-            "-p",
-            "tests.peers",
-            "-p",
-            "tests.differential",
-            "-p",
-            "tests.fuzz",
-            "-p",
-            "tests.project",
-        ],
+        "mypy": ["mypy", "-p", "fastdns", *packages],
         "stubtest": stubtest,
         "cython-lint": ["cython-lint", *cython],
         "import-linter": ["lint-imports", "--no-cache"],

@@ -1,0 +1,1 @@
+"""Real processes: what clients see while an API server restarts, forgets its history, or changes what it has."""
