@@ -113,9 +113,9 @@ class Watcher:
             client.send(wire)
         return [addresses_of(client.recv(4096), len(wire)) for client in self._sockets]
 
-    def wait_for(self, name: str, addresses: set[str], *, timeout: float = 30.0) -> None:
+    def wait_for(self, name: str, addresses: set[str], *, timeout: float = 30.0, pause: float = 0.02) -> None:
         what = f"{name} = {sorted(addresses)} at every worker"
-        wait_until(lambda: set(self.told(name)) == {frozenset(addresses)}, timeout=timeout, what=what)
+        wait_until(lambda: set(self.told(name)) == {frozenset(addresses)}, timeout=timeout, what=what, pause=pause)
 
 
 @pytest.fixture
@@ -178,7 +178,7 @@ def test_connections_cut_again_and_again(
 
 
 def test_updates_are_seen_by_every_worker(api: ApiServer, fastdns: Fastdns, watcher: Watcher) -> None:
-    """From the API's reply to the first answer of the slowest worker. The bound is for a busy machine; the figures are printed."""
+    """From the API's reply to the first answer of the slowest worker. The bound is loose, for busy machines; see the figures."""
     api.create(service("moving"))
     api.create(endpoint_slice("moving", "10.8.0.1"))
     watcher.wait_for(name_of("moving"), {"10.8.0.1"})
@@ -187,7 +187,7 @@ def test_updates_are_seen_by_every_worker(api: ApiServer, fastdns: Fastdns, watc
         address = f"10.8.{1 + number // 200}.{1 + number % 200}"
         api.replace(endpoint_slice("moving", address))
         replied = time.monotonic()
-        watcher.wait_for(name_of("moving"), {address})
+        watcher.wait_for(name_of("moving"), {address}, pause=0)
         seconds.append(time.monotonic() - replied)
     quantiles = statistics.quantiles(seconds, n=100)
     print(

@@ -37,13 +37,15 @@ def free_port(*, both: bool = True) -> int:
             return port
 
 
-def wait_until(condition: Callable[[], object], *, timeout: float = 30.0, what: str = "the condition") -> None:
-    """Return as soon as `condition` is true. Raises ProcessError after `timeout` seconds."""
+def wait_until(
+    condition: Callable[[], object], *, timeout: float = 30.0, what: str = "the condition", pause: float = 0.02
+) -> None:
+    """Return as soon as `condition` is true, asked every `pause` seconds. Raises ProcessError after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > deadline:
             raise ProcessError(f"{what} did not come within {timeout:g} s")
-        time.sleep(0.02)
+        time.sleep(pause)
 
 
 class Process:
