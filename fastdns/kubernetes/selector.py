@@ -23,7 +23,7 @@ def parse(text: str) -> Requirement:
     """The selector as a test of labels; an empty text is true of all. Raises ManifestError: it is no selector."""
     requirements = []
     at = 0
-    while at < len(text) or (at and text[at - 1] == ","):
+    while text and at <= len(text):
         match = next(
             (found for found in (form.match(text, at) for form in _FORMS) if found and _ends(text, found)), None
         )
