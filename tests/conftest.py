@@ -6,9 +6,14 @@ collected at all; with it, a component that is missing fails its tests with one 
 
 from __future__ import annotations
 
+import hypothesis
 import pytest
 
 from tests.peers import build
+
+# How long one example takes says more about what else the machine does.
+hypothesis.settings.register_profile("fastdns", deadline=None)
+hypothesis.settings.load_profile("fastdns")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -47,7 +47,13 @@ class Token:
 
 
 def read_tokens(text: str, file: str) -> list[Token]:
-    """Split `text` into words that say `file` as their place. Raises ConfigError for a quote that is never closed."""
+    """Split `text` into words that say `file` as their place.
+
+    Raises ConfigError for a quote that is never closed, and for a NUL, which no path nor name may hold.
+    """
+    nul = text.find("\0")
+    if nul >= 0:
+        raise errors.ConfigError(file, text.count("\n", 0, nul) + 1, "Unexpected NUL; is this a text file?")
     return list(_Lexer(text.removeprefix(_BYTE_ORDER_MARK), file).tokens())
 
 

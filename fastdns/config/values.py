@@ -19,6 +19,8 @@ SCHEMES = ("dns", "tls", "https", "https3", "grpc", "quic", "unix")
 
 _NETWORK = re.compile(r"[0-9A-Fa-f.:]+/[0-9]+")
 _INTEGER = re.compile(r"[+-]?[0-9]+")
+_PORT = re.compile(r"[0-9]{1,5}")
+_MANY_DIGITS = 100
 _FLOAT = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _DURATION_PART = re.compile(r"([0-9]*)(\.[0-9]*)?([^0-9.]*)")
 _UNITS = {"ns": 1, "us": 1_000, "µs": 1_000, "μs": 1_000, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
@@ -58,14 +60,26 @@ def planned_option(option: corefile.Directive) -> Exception:
 def integer(option: corefile.Directive, token: lexer.Token, *, function: str = "strconv.Atoi") -> int:
     """Read a whole number; `function` is the name that CoreDNS's error begins with."""
     signed = function == "strconv.Atoi"
-    limits = (-(2**63), 2**63 - 1) if signed else (0, 2**32 - 1)
-    if not _INTEGER.fullmatch(token.text) or (not signed and not token.text.isdigit()):
+    lowest, highest = (-(2**63), 2**63 - 1) if signed else (0, 2**32 - 1)
+    if not is_integer(token.text) or (not signed and token.text[0] in "+-"):
         message = f"{function}: parsing {quote(token.text)}: invalid syntax"
         raise option.error(message, at=token, hint="a whole number is expected")
-    number = int(token.text)
-    if not limits[0] <= number <= limits[1]:
+    # Python refuses to read thousands of digits.
+    number = int(token.text[:_MANY_DIGITS])
+    if not lowest <= number <= highest:
         raise option.error(f"{function}: parsing {quote(token.text)}: value out of range", at=token)
     return number
+
+
+def is_integer(text: str) -> bool:
+    """Tell whether `text` is a whole number, with or without a sign."""
+    return _INTEGER.fullmatch(text) is not None
+
+
+def port_number(text: str) -> int | None:
+    """Read a port, 0 included; None when `text` is none."""
+    number = int(text) if _PORT.fullmatch(text) else MAX_PORT + 1
+    return number if number <= MAX_PORT else None
 
 
 def decimal(text: str) -> float | None:
@@ -130,7 +144,7 @@ def split_zone(text: str) -> tuple[tuple[str, ...], int | None]:
     zone, colon, last = text.rpartition(":")
     if colon and not last:
         raise ValueError(f"expecting data after last colon: {quote(text)}")
-    port = int(last) if colon and _INTEGER.fullmatch(last) else None
+    port = int(last[:_MANY_DIGITS]) if colon and is_integer(last) else None
     if port is None:
         zone = text
     if len(zone) > names.MAX_NAME:
@@ -146,9 +160,10 @@ def host_and_port(option: corefile.Directive, token: lexer.Token) -> tuple[str, 
         host, port = split_host_port(token.text)
     except ValueError as error:
         raise option.error(str(error), at=token, hint="write it as :8080 or 127.0.0.1:8080") from None
-    if not port.isdigit() or int(port) > MAX_PORT:
+    number = port_number(port)
+    if number is None:
         raise option.error(f"address {port}: invalid port", at=token)
-    return host, int(port)
+    return host, number
 
 
 def split_host_port(text: str) -> tuple[str, str]:

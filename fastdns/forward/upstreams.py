@@ -54,9 +54,10 @@ def split_port(text: str, default: int) -> tuple[str, str]:
 
 def read_port(text: str) -> int:
     """Read the port of an upstream. Raises TargetError."""
-    if not text.isdigit() or not 0 < int(text) <= values.MAX_PORT:
+    port = values.port_number(text)
+    if not port:
         raise TargetError(f"address {text}: invalid port")
-    return int(text)
+    return port
 
 
 def _split_scheme(text: str) -> tuple[str, str]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 from collections.abc import Mapping, Sequence
 
 from fastdns.config import corefile, interfaces, lexer, model, values, wording
+
+logger = logging.getLogger(__name__)
 
 OPTIONS = ("except",)
 
@@ -29,7 +32,10 @@ def parse(directive: corefile.Directive, scope: corefile.Scope) -> model.Bind:
 
 def merge(binds: Sequence[model.Plugin]) -> model.Bind:
     """Put the addresses of several `bind` lines together."""
-    return model.Bind(tuple(address for bind in binds if isinstance(bind, model.Bind) for address in bind.addresses))
+    addresses = tuple(address for bind in binds if isinstance(bind, model.Bind) for address in bind.addresses)
+    if not addresses:
+        logger.warning("plugin/bind: no address is left to listen on")
+    return model.Bind(addresses)
 
 
 def _resolve(

@@ -11,7 +11,8 @@ def parse(directive: corefile.Directive, scope: corefile.Scope) -> model.Bufsize
     values.no_block(directive)
     if not directive.args:
         return model.Bufsize()
-    text = values.one_argument(directive).text
-    if not text.isdigit() or not MIN_SIZE <= int(text) <= MAX_SIZE:
+    token = values.one_argument(directive)
+    size = values.integer(directive, token) if values.is_integer(token.text) else 0
+    if not MIN_SIZE <= size <= MAX_SIZE:
         raise directive.argument_error(hint=f"the size is a number from {MIN_SIZE} to {MAX_SIZE}")
-    return model.Bufsize(int(text))
+    return model.Bufsize(size)

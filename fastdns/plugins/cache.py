@@ -8,6 +8,7 @@ from collections.abc import Callable
 from fastdns.config import corefile, lexer, model, values, wording
 from fastdns.dns import names
 
+MIN_CAPACITY = 1024
 MAX_SERVFAIL = 300.0
 MAX_TTL = 2**32 - 1
 REFRESH_MODES = ("immediate", "verify")
@@ -43,7 +44,7 @@ def parse(directive: corefile.Directive, scope: corefile.Scope) -> model.Cache:
 def _leading_ttl(directive: corefile.Directive) -> tuple[int | None, tuple[lexer.Token, ...]]:
     """Give the TTL, where the first word is a number, and the words after it."""
     tokens = directive.args
-    if not tokens or not tokens[0].text.lstrip("+-").isdigit():
+    if not tokens or not values.is_integer(tokens[0].text):
         return None, tokens
     return _ttl(directive, tokens[0]), tokens[1:]
 
@@ -64,10 +65,10 @@ def _denial(option: corefile.Directive, draft: _Draft) -> None:
 
 
 def _side(option: corefile.Directive, side: model.CacheSide) -> model.CacheSide:
-    """Read `CAPACITY [TTL [MINTTL]]`."""
+    """Read `CAPACITY [TTL [MINTTL]]`. CoreDNS has no smaller cache than MIN_CAPACITY either."""
     if not option.args:
         raise option.argument_error(hint=f"{option.word} CAPACITY [TTL] [MINTTL]")
-    side = dataclasses.replace(side, capacity=values.integer(option, option.args[0]))
+    side = dataclasses.replace(side, capacity=max(values.integer(option, option.args[0]), MIN_CAPACITY))
     if len(option.args) > 1:
         side = dataclasses.replace(side, max_ttl=_ttl(option, option.args[1]))
     if len(option.args) > 2:

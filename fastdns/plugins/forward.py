@@ -268,7 +268,7 @@ def _resolver(option: corefile.Directive) -> Changes:
         raise option.argument_error()
     for token in option.args:
         host, port = upstreams.split_port(token.text, PORT)
-        if not values.is_address(host) or not port.isdigit():
+        if not values.is_address(host) or not values.port_number(port):
             message = f"resolver must be an IP address or IP:port: {values.quote(token.text)}"
             raise option.error(message, at=token)
     return {}

@@ -21,7 +21,7 @@ def parse(directive: corefile.Directive, scope: corefile.Scope) -> model.Health:
 def _lameduck(option: corefile.Directive) -> float:
     token = values.one_argument(option)
     try:
-        return values.parse_duration(token.text)
+        return max(values.parse_duration(token.text), 0.0)
     except ValueError as error:
         message = f"unable to parse lameduck duration value: '{token.text}' : {error}"
         raise option.error(message, at=token, hint="write it as 5s") from None

@@ -69,9 +69,9 @@ def _ttl(option: corefile.Directive) -> int:
     if not option.args:
         raise option.error("ttl needs a time in second")
     token = option.args[0]
-    if not token.text.lstrip("+-").isdigit():
+    if not values.is_integer(token.text):
         raise option.error("ttl needs a number of second", at=token)
-    ttl = int(token.text)
+    ttl = values.integer(option, token)
     if not 0 < ttl <= MAX_TTL:
         raise option.error("ttl provided is invalid", at=token, hint=f"it is a number from 1 to {MAX_TTL}")
     return ttl

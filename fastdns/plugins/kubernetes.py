@@ -35,7 +35,7 @@ def parse(directive: corefile.Directive, scope: corefile.Scope) -> model.Kuberne
             hint = "CoreDNS has removed this option; delete the line" if option.word in REMOVED else ""
             raise values.unknown_property(option, tuple(_OPTIONS), hint=hint)
         _merge(changes, _OPTIONS[option.word](option))
-    _check_together(directive, changes)
+    _check_together(directive)
     return dataclasses.replace(model.Kubernetes(zones), **changes)
 
 
@@ -49,16 +49,15 @@ def _merge(changes: Changes, more: Changes) -> None:
             changes[name] = value
 
 
-def _check_together(directive: corefile.Directive, changes: Changes) -> None:
+def _check_together(directive: corefile.Directive) -> None:
     options = {option.word: option for option in directive.block}
     if "namespaces" in options and "namespace_labels" in options:
         raise options["namespace_labels"].error("namespaces and namespace_labels cannot both be set")
     if "manifests" in options:
         for word in ("endpoint", "tls", "kubeconfig"):
             if word in options:
-                raise options[word].error(
-                    f"manifests and {word} cannot both be set", hint="the objects come from files"
-                )
+                hint = "the objects come from files"
+                raise options[word].error(f"manifests and {word} cannot both be set", hint=hint)
 
 
 def _flag(name: str) -> Callable[[corefile.Directive], Changes]:
@@ -111,12 +110,13 @@ def _count(name: str) -> Callable[[corefile.Directive], Changes]:
 
     def read(option: corefile.Directive) -> Changes:
         token = values.one_argument(option)
-        if not token.text.lstrip("+-").isdigit():
+        if not values.is_integer(token.text):
             detail = f'strconv.Atoi: parsing "{token.text}": invalid syntax'
             raise option.error(f'invalid {name} "{token.text}": {detail}', at=token, hint="a whole number is expected")
-        if int(token.text) < 0:
+        number = values.integer(option, token)
+        if number < 0:
             raise option.error(f"{name} must be >= 0", at=token)
-        return {name: int(token.text)}
+        return {name: number}
 
     return read
 

@@ -8,7 +8,7 @@ from fastdns.config import lexer
 WORD = st.text(
     st.characters(codec="utf-8", exclude_characters='"#\\\r\ufeff', exclude_categories=["Z", "C"]), min_size=1
 )
-ANY = st.text(st.characters(codec="utf-8", exclude_characters="\ufeff"))
+ANY = st.text(st.characters(codec="utf-8", exclude_characters="\ufeff\0"))
 
 
 def words(text: str) -> list[str]:
@@ -62,6 +62,11 @@ def test_quoted_braces_are_words() -> None:
 def test_open_quote() -> None:
     with pytest.raises(errors.ConfigError, match=r"^Corefile:2 - .* the quote that opens here is never closed"):
         words('a\n"b\nc\n')
+
+
+def test_nul() -> None:
+    with pytest.raises(errors.ConfigError, match=r"^Corefile:2 - .*Unexpected NUL"):
+        words("a\nb\0c\n")
 
 
 @given(ANY)

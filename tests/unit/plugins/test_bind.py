@@ -16,3 +16,8 @@ from fastdns.config import model
 )
 def test_addresses(read, lines: str, addresses: tuple[str, ...]) -> None:
     assert read(lines) == (model.Bind(addresses),)
+
+
+def test_nothing_is_left(read, caplog: pytest.LogCaptureFixture) -> None:
+    assert read("bind lo {\n except lo\n}") == (model.Bind(()),)
+    assert "no address is left" in caplog.text

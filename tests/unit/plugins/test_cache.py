@@ -31,10 +31,10 @@ def test_first_line(read, line: str, expected: model.Cache) -> None:
 @pytest.mark.parametrize(
     ("option", "expected"),
     [
-        ("success 100", changed(success=model.CacheSide(100, 3600))),
-        ("success 100 60", changed(success=model.CacheSide(100, 60))),
-        ("success 100 60 0", changed(success=model.CacheSide(100, 60, 0))),
-        ("denial 100 60 10", changed(denial=model.CacheSide(100, 60, 10))),
+        ("success 2000", changed(success=model.CacheSide(2000, 3600))),
+        ("success 100 60", changed(success=model.CacheSide(1024, 60))),
+        ("success -1 60 0", changed(success=model.CacheSide(1024, 60, 0))),
+        ("denial 2000 60 10", changed(denial=model.CacheSide(2000, 60, 10))),
         ("prefetch 0", DEFAULT),
         ("prefetch 10", changed(prefetch=model.Prefetch(10, 60.0, 10))),
         ("prefetch 10 2m 20%", changed(prefetch=model.Prefetch(10, 120.0, 20))),
@@ -58,5 +58,5 @@ def test_option(read, option: str, expected: model.Cache) -> None:
 
 
 def test_option_goes_before_first_line(read) -> None:
-    (cache,) = read("cache 30 {\n success 100 60\n}")
-    assert (cache.success, cache.denial) == (model.CacheSide(100, 60), model.CacheSide(9984, 30))
+    (cache,) = read("cache 30 {\n success 2000 60\n}")
+    assert (cache.success, cache.denial) == (model.CacheSide(2000, 60), model.CacheSide(9984, 30))
