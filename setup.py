@@ -19,6 +19,7 @@ MODULES = [
     "_inflight",
     "_local",
     "_message",
+    "_order",
     "_packet",
     "_plan",
     "_service",

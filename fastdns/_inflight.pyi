@@ -89,7 +89,7 @@ class Inflight:
         qclass: int = 1,
         wants_dnssec: bool = False,
         checking_disabled: bool = False,
-        flags: int = 0x100,
+        flags: int = ...,
     ) -> Asked:
         """As ask_upstream; `name_key` is a canonical wire name."""
     def flush(self, now_ns: int) -> None: ...

@@ -43,6 +43,7 @@ cdef struct Block:
     bint notes_errors
     uint64_t deadline_ns    # for a question upstream, from its start
     uint64_t* slots         # its BLOCK of counters
+    void* order             # an AddressOrder, borrowed from Plan.orders; NULL: none
     uint32_t unobserved     # answers of this batch whose duration is not counted yet
     uint8_t step_count
     Step steps[32]
@@ -73,6 +74,7 @@ cdef class Plan:
     cdef Inflight inflight
     cdef list tables        # of NameTable
     cdef list caches        # of Cache
+    cdef list orders        # of AddressOrder
     cdef Table*** table_of  # by table number: where its live table is told
     cdef void** cache_of    # by cache number: borrowed from `caches`
     cdef CacheRule* rules   # by cache number

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing_extensions import Buffer, disjoint_base
 
 from fastdns._counters import Counters
+from fastdns._order import AddressOrder
 
 class StepKind(enum.IntEnum):
     STEP_TABLE = 0
@@ -64,6 +65,8 @@ class Plan:
         self, zone: bytes, *, udp_max: int, rotate: bool, deadline_ms: int, log: bool, errors: bool, counters: int
     ) -> int:
         """A server block; its number. `zone` is a canonical wire name; its BLOCK_SLOTS counters start at `counters`."""
+    def set_order(self, block: int, order: AddressOrder) -> None:
+        """Put the addresses of a block's answers in order."""
     def add_table_step(self, block: int, table: int, *, fallthrough: Sequence[bytes]) -> int: ...
     def add_cache_step(self, block: int, cache: int) -> int: ...
     def add_forward_step(

@@ -91,6 +91,7 @@ from fastdns._message cimport (
     read_reply,
     write_stored,
 )
+from fastdns._order cimport AddressOrder
 from fastdns._packet cimport (
     AXFR,
     CD,
@@ -184,6 +185,12 @@ cdef inline Key _key_of(const Query* query) noexcept nogil:
     key.wants_dnssec = query.wants_dnssec
     key.checking_disabled = (query.flags & CD) != 0
     return key
+
+
+cdef inline void _order(Block* block, const Writer* out) noexcept nogil:
+    """Put the addresses of an answer in the order that its block has for them."""
+    if block.order != NULL and not out.failed:
+        (<AddressOrder>block.order).order_addresses(out.data, out.pos)
 
 
 class Slow:
@@ -330,6 +337,7 @@ cdef class Engine(Plan):
         else:
             result = self._run_steps(block, 0, &query, peer, NULL, no_limit, out, token)
         if result == ANSWERED:
+            _order(block, out)
             self._observe(block, &query, peer, out.data, out.pos, 0)
         return result
 
@@ -551,6 +559,7 @@ cdef class Engine(Plan):
         """Count and send a late answer."""
         cdef uint64_t elapsed = self.now_ns - asker.started_ns
         cdef Query counted = query[0]
+        _order(self.blocks[asker.block], out)
         counted.wire_len = asker.query_size
         self._observe(self.blocks[asker.block], &counted, &asker.peer, out.data, out.pos, elapsed if elapsed else 1)
         self._send(asker, out.data, out.pos)

@@ -9,6 +9,7 @@ import struct
 from fastdns._cache cimport Cache
 from fastdns._counters cimport BLOCK_SLOTS, CACHE_SLOTS, WORKER_UNDECIDED, Counters
 from fastdns._inflight cimport Inflight
+from fastdns._order cimport AddressOrder
 from fastdns._packet cimport NAME_MAX, UDP_MIN, UDP_OURS, is_below
 from fastdns._trie cimport NameTable, Table
 from fastdns._wire cimport load_u16
@@ -72,6 +73,7 @@ cdef class Plan:
         self.inflight = Inflight(inflight_max)
         self.tables = []
         self.caches = []
+        self.orders = []
         self.blocks = <Block**>calloc(BLOCKS_MAX, sizeof(Block*))
         if self.blocks == NULL:
             raise MemoryError
@@ -182,6 +184,13 @@ cdef class Plan:
         block.deadline_ns = deadline_ms * 1000000
         block.slots = slots
         return self.block_count - 1
+
+    def set_order(self, uint32_t block, AddressOrder order not None):
+        """Put the addresses of a block's answers in order."""
+        if block >= self.block_count:
+            raise IndexError(f"no block {block}")
+        self.orders.append(order)
+        self.blocks[block].order = <void*>order
 
     cdef Step* _add_step(self, uint32_t block, StepKind kind, uint32_t index) except NULL:
         cdef Step* step

@@ -16,7 +16,7 @@ ROWS = (
     {"_plan"},
     {"_local", "_cache", "_inflight", "_askers"},
     {"_trie"},
-    {"_service", "_message"},
+    {"_service", "_message", "_order"},
     {"_packet"},
     {"_wire", "_counters", "_key", "_sockets"},
 )
