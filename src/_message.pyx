@@ -1,5 +1,7 @@
 """A reply of an upstream: checked against its question, stripped of what was not asked, written anew; and given to clients."""
 
+import os
+
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy, memset
@@ -19,7 +21,7 @@ from fastdns._wire cimport (
 
 cdef enum:
     RECORDS_MAX = 4096          # of one reply; a message of 65,535 octets has room for 4,094 address records
-    CHAIN_MAX = 32              # names from the question on, one CNAME apart
+    CHAIN_MAX = 16              # names from the question on, one CNAME apart
     SUFFIXES_MAX = 192          # names that later ones can be compressed against
     SLOTS = 512                 # of their hash table; a power of two
     POINTER_MAX = 0x4000        # RFC 1035 section 4.1.4: 14 bits
@@ -61,7 +63,7 @@ cdef struct Layout:             # where names stand in a type's data
 cdef struct Reading:
     const uint8_t* wire
     size_t size
-    size_t qname_end
+    uint32_t glue_at            # the record that the last glue belonged to: the next often belongs to the one behind it
     uint16_t qtype
     uint16_t qclass
     uint32_t count              # of records
@@ -74,10 +76,15 @@ cdef struct Reading:
 
 cdef struct Writing:
     Writer out
+    uint16_t qname_len
+    bint has_question           # its suffixes are known; most replies hold no other name
     uint32_t suffix_count
     uint32_t suffix_hash[SUFFIXES_MAX]
     uint16_t suffix_at[SUFFIXES_MAX]
     uint8_t slots[SLOTS]        # suffix + 1
+
+
+cdef uint32_t _seed = <uint32_t>int.from_bytes(os.urandom(4), "little")     # of names' hashes: nobody can aim at equal ones
 
 
 # --- names ---------------------------------------------------------------------------------------------------------------
@@ -98,20 +105,26 @@ cdef uint32_t _hash_octets(const uint8_t* octets, size_t count, uint32_t seed) n
 cdef bint _read_name(const Reading* reading, size_t pos, Name* name, size_t* after) noexcept nogil:
     """Check and hash the name at `pos`; False: it is broken."""
     cdef uint8_t octets[NAME_MAX]
-    cdef Reader reader
-    cdef uint16_t length = expand_name(reading.wire, reading.size, pos, octets, after)
+    cdef Reader reader = reader_over(reading.wire, reading.size)
+    cdef uint16_t length
     cdef uint16_t lead
+    reader.pos = pos
+    if read_u16(&reader) == OWNER_IS_QNAME and not reader.failed:   # nearly every owner
+        name[0] = reading.chain[0]
+        after[0] = reader.pos
+        return True
+    length = expand_name(reading.wire, reading.size, pos, octets, after)
     if length == 0:
         return False
-    reader = reader_over(reading.wire, reading.size)
     while True:                                         # bounded: expand_name saw that pointers lead backwards
+        reader.failed = False
         reader.pos = pos
         lead = read_u16(&reader)
         if reader.failed or lead < POINTER_BITS:
             break
         pos = lead & (POINTER_MAX - 1)
     name.at = <uint16_t>pos
-    name.hash = _hash_octets(octets, length, length)
+    name.hash = _hash_octets(octets, length, _seed)
     return True
 
 
@@ -310,7 +323,7 @@ cdef bint _is_question(Reading* reading, Reader* reader, const uint8_t* qname_ke
     if read_u16(reader) != reading.qtype or read_u16(reader) != reading.qclass or reader.failed:
         return False
     reading.chain[0].at = HEADER_SIZE
-    reading.chain[0].hash = _hash_octets(qname_key, qname_len, qname_len)
+    reading.chain[0].hash = _hash_octets(qname_key, qname_len, _seed)
     reading.chain_len = 1
     return True
 
@@ -432,15 +445,18 @@ cdef bint _find_zone(const Reading* reading, Name* zone) noexcept nogil:
     return False
 
 
-cdef bint _is_wanted_additional(const Reading* reading, const Record* record) noexcept nogil:
+cdef bint _is_wanted_additional(Reading* reading, const Record* record) noexcept nogil:
     """True for records at or below the chain's names, and for addresses of names that kept records lead to."""
     cdef const Record* other
-    cdef uint32_t at
+    cdef uint32_t at = reading.glue_at
+    cdef uint32_t step
     if record.rtype in (A, AAAA, CNAME, SVCB, HTTPS, RRSIG):
-        for at in range(reading.count):
+        for step in range(reading.count):
             other = &reading.records[at]
+            at = at + 1 if at + 1 < reading.count else 0
             if other.kept and other.target.at and other.rtype != RRSIG and other.rtype != NSEC:
                 if _is_same(reading, &other.target, &record.owner):
+                    reading.glue_at = <uint32_t>(other - reading.records)
                     return True
     return _is_below_chain(reading, &record.owner)
 
@@ -592,13 +608,28 @@ cdef void _write_name(Writing* writing, const uint8_t* name, uint16_t length, bi
         _add_suffix(writing, value_at[label], start + label_at[label])
 
 
+cdef void _add_question(Writing* writing) noexcept nogil:
+    """Remember the suffixes of the question: its name is written over itself."""
+    cdef uint8_t qname[NAME_MAX]
+    cdef size_t end = writing.out.pos
+    memcpy(qname, writing.out.data + HEADER_SIZE, writing.qname_len)
+    memset(writing.slots, 0, sizeof(writing.slots))
+    writing.suffix_count = 0
+    writing.has_question = True
+    rewind_to(&writing.out, HEADER_SIZE)
+    _write_name(writing, qname, writing.qname_len, False)
+    writing.out.pos = end
+
+
 cdef void _copy_name(Writing* writing, const Reading* reading, size_t* pos, bint compressible) noexcept nogil:
     """Write the name that stands at `pos` of the reply, and step over it."""
     cdef uint8_t name[NAME_MAX]
     cdef uint16_t length = expand_name(reading.wire, reading.size, pos[0], name, pos)
-    if length == 0:
+    if length == 0 or writing.out.failed:
         writing.out.failed = True
         return
+    if not writing.has_question:
+        _add_question(writing)
     _write_name(writing, name, length, compressible)
 
 
@@ -745,13 +776,14 @@ cdef ReplyStatus read_reply(const uint8_t* wire, size_t wire_len, const uint8_t*
     cdef uint16_t qdcount
     cdef ReplyStatus status
     memset(reply, 0, sizeof(Reply))
-    if wire_len > MESSAGE_MAX:
+    if wire_len > MESSAGE_MAX or qname_len > NAME_MAX:
         return REPLY_MISMATCH
     reading.wire = wire
     reading.size = wire_len
     reading.qtype = qtype
     reading.qclass = qclass
     reading.count = 0
+    reading.glue_at = 0
     reading.has_opt = False
     read_u16(&reader)
     reply.flags = read_u16(&reader)
@@ -777,25 +809,16 @@ cdef ReplyStatus read_reply(const uint8_t* wire, size_t wire_len, const uint8_t*
     reply.rcode = reading.rcode
     reply.kind = _find_kind(&reading, reply)
     writing.out = writer_over(stored, stored_size if stored_size < MESSAGE_MAX else MESSAGE_MAX)
-    writing.suffix_count = 0
-    memset(writing.slots, 0, sizeof(writing.slots))
+    writing.has_question = False
+    writing.qname_len = qname_len
     _start_stored(&writing.out, qname_key, qname_len, qtype, qclass, reply)
     if writing.out.failed:
         return REPLY_TOO_LARGE
-    _add_question(&writing, qname_key, qname_len)
     status = _write_records(&writing, &reading, ttl_at, ttl_at_size, reply)
     if reply.run_count < 2:
         reply.run_at = reply.run_count = 0
     reply.size = <uint16_t>writing.out.pos
     return status
-
-
-cdef void _add_question(Writing* writing, const uint8_t* qname_key, uint16_t qname_len) noexcept nogil:
-    """Remember the question's suffixes: its name is written over itself."""
-    cdef size_t end = writing.out.pos
-    rewind_to(&writing.out, HEADER_SIZE)
-    _write_name(writing, qname_key, qname_len, False)
-    writing.out.pos = end
 
 
 cdef bint make_failure(const uint8_t* qname_key, uint16_t qname_len, uint16_t qtype, uint16_t qclass, uint16_t rcode,
