@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import pathlib
+import signal
+import sys
 
 from bench import measure, report
 from bench.scenarios import all_scenarios, hit
@@ -14,6 +16,7 @@ SERVERS = ("fastdns", "knot", "unbound", "dnsmasq", "CoreDNS")
 
 def main(argv: list[str] | None = None) -> int:
     arguments = parse(argv)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
     coredns = measure.find_coredns([arguments.coredns])
     wanted = frozenset(arguments.servers) - (frozenset() if coredns else {"CoreDNS"})
     world = World(arguments.services, arguments.endpoints)
