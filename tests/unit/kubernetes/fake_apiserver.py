@@ -47,7 +47,10 @@ class FakeApiServer:
     """Objects by path, their history, and what was asked."""
 
     def __init__(self) -> None:
-        self.faults: dict[str, collections.deque[Fault | None]] = {LIST: collections.deque(), WATCH: collections.deque()}
+        self.faults: dict[str, collections.deque[Fault | None]] = {
+            LIST: collections.deque(),
+            WATCH: collections.deque(),
+        }
         self.requests: list[Request] = []
         self.tokens: set[str] | None = None  # those that are let in; None: everybody is
         self.missing: set[str] = set()  # paths that are 404
@@ -214,7 +217,10 @@ class _Handler(socketserver.StreamRequestHandler):
         waiting = fake.faults[request.verb]
         self.fault = (waiting.popleft() if waiting else None) or Fault()
         status = self.fault.status
-        if fake.tokens is not None and request.headers.get("authorization", "").removeprefix("Bearer ") not in fake.tokens:
+        if (
+            fake.tokens is not None
+            and request.headers.get("authorization", "").removeprefix("Bearer ") not in fake.tokens
+        ):
             status = 401
         if request.path in fake.missing:
             status = 404

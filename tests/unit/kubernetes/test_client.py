@@ -91,9 +91,7 @@ def kubeconfig(folder: pathlib.Path, user: dict[str, Any]) -> str:
         "kind": "Config",
         "clusters": [{"name": "one", "cluster": cluster}, {"name": "two", "cluster": other}],
         "users": [{"name": "me", "user": user}],
-        "contexts": [
-            {"name": name, "context": {"cluster": name, "user": "me"}} for name in ("one", "two")
-        ],
+        "contexts": [{"name": name, "context": {"cluster": name, "user": "me"}} for name in ("one", "two")],
         "current-context": "one",
     }
     (folder / "config").write_text(json.dumps(config))
@@ -123,7 +121,12 @@ def test_kubeconfig_with_an_exec_plugin(tmp_path: pathlib.Path) -> None:
     version = "client.authentication.k8s.io/v1"
     said = {"apiVersion": version, "kind": "ExecCredential", "status": {"token": "from-exec"}}
     (tmp_path / "said.json").write_text(json.dumps(said))
-    plugin = {"apiVersion": version, "command": "cat", "args": [str(tmp_path / "said.json")], "interactiveMode": "Never"}
+    plugin = {
+        "apiVersion": version,
+        "command": "cat",
+        "args": [str(tmp_path / "said.json")],
+        "interactiveMode": "Never",
+    }
     access = client.load_access(worlds.config(kubeconfig=kubeconfig(tmp_path, {"exec": plugin})))
     assert access.authorization == "Bearer from-exec"
 

@@ -232,5 +232,3 @@ def test_a_file_is_a_path_too(tmp_path: pathlib.Path) -> None:
     source.write("x.yaml", SERVICE.format(name="a"))
     source.write("y.yaml", SERVICE.format(name="b"))
     assert source.names() == {"a"}
-
-

@@ -30,7 +30,9 @@ def test_does_not_match(text: str) -> None:
     assert not selector.parse(text)(LABELS)
 
 
-@pytest.mark.parametrize("text", ["=", "a=b=c", "a,,b", "a,", "a in b", "a in (b", "a b", "-a", "a=b c", "!", ",", "a=!"])
+@pytest.mark.parametrize(
+    "text", ["=", "a=b=c", "a,,b", "a,", "a in b", "a in (b", "a b", "-a", "a=b c", "!", ",", "a=!"]
+)
 def test_is_no_selector(text: str) -> None:
     with pytest.raises(errors.ManifestError, match="label selector"):
         selector.parse(text)

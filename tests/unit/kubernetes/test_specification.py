@@ -89,9 +89,7 @@ CASES = [
         "2.4.2 SRV of each endpoint and named port",
         "_https._tcp.headless.default.svc",
         "SRV",
-        {
-            f"0 25 443 {name}.headless.default.svc.cluster.local." for name in ("my-pet", "my-pet-2", "10-3-0-102")
-        },
+        {f"0 25 443 {name}.headless.default.svc.cluster.local." for name in ("my-pet", "my-pet-2", "10-3-0-102")},
     ),
     ("2.4.2 no SRV without ready endpoints", "_https._tcp.none-ready.default.svc", "SRV", NXDOMAIN),
     (

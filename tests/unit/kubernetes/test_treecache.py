@@ -265,7 +265,7 @@ def test_entries_restore_the_tree() -> None:
                 again.restore(entry)
     again.set_synced(True)
     assert delta.Table(again.drain()).names.items() <= delta.Table(*tree.snapshot()).names.items()
-    assert delta.Table(*again.snapshot()) .names == delta.Table(*tree.snapshot()).names
+    assert delta.Table(*again.snapshot()).names == delta.Table(*tree.snapshot()).names
     assert [again.count(kind) for kind in Kind] == [tree.count(kind) for kind in Kind]
 
 
