@@ -48,4 +48,8 @@ class ListenError(FastdnsError):
 
 
 class UpstreamError(FastdnsError):
-    """An upstream that gave no usable answer: names it, and why."""
+    """An upstream that gave no usable answer: names it, and why. `rcode` is what the client is owed."""
+
+    def __init__(self, message: str, *, rcode: int = 2) -> None:
+        super().__init__(message)
+        self.rcode = rcode

@@ -42,6 +42,7 @@ def parse(directive: corefile.Directive, scope: corefile.Scope) -> model.Forward
     targets = _upstreams(directive, server_name)
     if server_name or "tls" in changes:
         changes["tls"] = dataclasses.replace(changes.get("tls", model.Tls()), server_name=server_name)
+    changes.setdefault("max_connect_attempts", 2 * len(targets))  # defaultConnectAttemptsPerUpstream
     return dataclasses.replace(model.Forward(zone, targets), **changes)
 
 

@@ -1,9 +1,10 @@
-"""Questions on their way upstream, against sockets of the test that answer, lie, or keep silent. Time is the test's own."""
+"""Questions on their way upstream, against sockets that answer, lie, or keep silent. Time is the test's own."""
 
 from __future__ import annotations
 
 import collections
 import contextlib
+import itertools
 import select
 import socket
 import time
@@ -135,7 +136,13 @@ def test_reply_reaches_its_waiters(upstreams: list[Upstream]) -> None:
 
 @pytest.mark.parametrize(
     "other",
-    [{"name": b"\x03wwx\x07example\x03org\x00"}, {"wants_dnssec": True}, {"checking_disabled": True}, {"flags": 0}, {"qclass": 3}],
+    [
+        {"name": b"\x03wwx\x07example\x03org\x00"},
+        {"wants_dnssec": True},
+        {"checking_disabled": True},
+        {"flags": 0},
+        {"qclass": 3},
+    ],
 )
 def test_other_questions_are_not_joined(upstreams: list[Upstream], other: dict[str, object]) -> None:
     inflight = make(upstreams[0])
@@ -253,6 +260,7 @@ def test_retry_asks_each_upstream_once(upstreams: list[Upstream]) -> None:
         assert event[1] == at
         assert inflight.retry(event[0], now_ns=START) == (at < 2)
         inflight.flush(START)
+    assert event is not None
     assert inflight.release(event[0]) == [7]
 
 
@@ -359,7 +367,12 @@ def test_unroutable_upstream_fails_at_once() -> None:
     inflight = Inflight(16)
     inflight.add_group(
         [("255.255.255.255", 53)],  # connect() to it is refused without SO_BROADCAST
-        policy=0, max_concurrent=0, read_timeout_ms=2000, max_fails=2, max_connect_attempts=2, failfast=False,
+        policy=0,
+        max_concurrent=0,
+        read_timeout_ms=2000,
+        max_fails=2,
+        max_connect_attempts=2,
+        failfast=False,
     )
     ask(inflight)
     event = inflight.take_event(START)
@@ -374,7 +387,12 @@ def test_ipv6_upstream_is_asked() -> None:
         inflight = Inflight(16)
         inflight.add_group(
             [("::1", server.port)],
-            policy=0, max_concurrent=0, read_timeout_ms=2000, max_fails=2, max_connect_attempts=2, failfast=False,
+            policy=0,
+            max_concurrent=0,
+            read_timeout_ms=2000,
+            max_fails=2,
+            max_connect_attempts=2,
+            failfast=False,
         )
         ask(inflight)
         query, client = server.take()
@@ -386,7 +404,12 @@ def test_source_address_is_used(upstreams: list[Upstream]) -> None:
     inflight = Inflight(16)
     inflight.add_group(
         [("127.0.0.1", upstreams[0].port)],
-        policy=0, max_concurrent=0, read_timeout_ms=2000, max_fails=2, max_connect_attempts=2, failfast=False,
+        policy=0,
+        max_concurrent=0,
+        read_timeout_ms=2000,
+        max_fails=2,
+        max_connect_attempts=2,
+        failfast=False,
         source_address="127.0.0.77",
     )
     ask(inflight)
@@ -497,7 +520,7 @@ def test_ids_and_ports_are_spread() -> None:
         low, high = map(int, file.read().split())
     assert (high - low) << 16 >= 1 << 30
     assert max(ports) - min(ports) > (high - low) * 0.8
-    steps = collections.Counter(later[1] - earlier[1] for earlier, later in zip(pairs, pairs[1:], strict=False))
+    steps = collections.Counter(later[1] - earlier[1] for earlier, later in itertools.pairwise(pairs))
     assert steps.most_common(2)[1][1] < 2500
 
 
@@ -528,7 +551,8 @@ def test_batches_are_whole(upstreams: list[Upstream]) -> None:
     for _ in range(count):
         query, client = upstreams[0].take()
         upstreams[0].socket.sendto(reply_to(query), client)
-    gone, read = [], 0
+    gone: list[int] = []
+    read = 0
     while len(gone) < count:
         wait(inflight)
         got = inflight.receive(START)
@@ -546,8 +570,14 @@ def test_slots_are_written_where_they_are_wanted(upstreams: list[Upstream]) -> N
     inflight = Inflight(16)
     inflight.add_group(
         [("127.0.0.1", server.port) for server in upstreams[:2]],
-        policy=Policy.POLICY_SEQUENTIAL, max_concurrent=0, read_timeout_ms=2000, max_fails=2, max_connect_attempts=4,
-        failfast=False, counters=counters, first_slot=100,
+        policy=Policy.POLICY_SEQUENTIAL,
+        max_concurrent=0,
+        read_timeout_ms=2000,
+        max_fails=2,
+        max_connect_attempts=4,
+        failfast=False,
+        counters=counters,
+        first_slot=100,
     )
     ask(inflight)
     query, client = upstreams[0].take()
@@ -559,8 +589,14 @@ def test_slots_are_written_where_they_are_wanted(upstreams: list[Upstream]) -> N
     with pytest.raises(IndexError):
         inflight.add_group(
             [("127.0.0.1", 53)],
-            policy=0, max_concurrent=0, read_timeout_ms=2000, max_fails=2, max_connect_attempts=2, failfast=False,
-            counters=counters, first_slot=1990,
+            policy=0,
+            max_concurrent=0,
+            read_timeout_ms=2000,
+            max_fails=2,
+            max_connect_attempts=2,
+            failfast=False,
+            counters=counters,
+            first_slot=1990,
         )
 
 
