@@ -51,5 +51,5 @@ def test_kubeadm_default(tmp_path) -> None:
             fallthrough=model.Fallthrough(("in-addr.arpa.", "ip6.arpa.")),
         ),
         model.Loop(),
-        model.Forward(".", (model.Upstream("192.0.2.53", 53),), max_concurrent=1000),
+        model.Forward(".", (model.Upstream("192.0.2.53", 53),), max_concurrent=1000, max_connect_attempts=2),
     )
