@@ -64,7 +64,7 @@ cdef class Inflight:
     # Datagrams read, whether they were replies or not; fewer than RECEIVE_BATCH: no more are waiting.
     cdef size_t receive_replies(self, uint64_t now_ns) noexcept nogil
     cdef Event next_event(self, uint64_t now_ns, Answered* answered) noexcept nogil
-    # Ask the next upstream, or with `without_edns` the same one without OPT; False: none is left, the question is as before.
+    # Ask the next upstream, or with `without_edns` the same one without OPT; False: none is left, or that was done.
     cdef bint retry_question(self, uint32_t slot, bint without_edns, uint64_t now_ns) noexcept nogil
     cdef bint next_waiter(self, uint32_t slot, uint64_t* waiter) noexcept nogil
     cdef void release_question(self, uint32_t slot) noexcept nogil

@@ -1105,7 +1105,9 @@ cdef class Inflight:
         cdef Question* question = &table.questions[slot]
         if slot >= table.questions_used or question.state != <uint8_t>HANDED or now_ns >= question.deadline_ns:
             return False
-        if without_edns and not question.without_edns:
+        if without_edns:
+            if question.without_edns:
+                return False
             question.without_edns = True
             enqueue(table, slot)
             return True

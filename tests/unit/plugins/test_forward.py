@@ -7,7 +7,7 @@ from fastdns import errors
 from fastdns.config import model
 
 UPSTREAM = model.Upstream("192.0.2.1", 53)
-DEFAULT = model.Forward(".", (UPSTREAM,))
+DEFAULT = model.Forward(".", (UPSTREAM,), max_connect_attempts=2)
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ DEFAULT = model.Forward(".", (UPSTREAM,))
         ("forward 10.0.0.0/8 192.0.2.1", dataclasses.replace(DEFAULT, zone="10.in-addr.arpa.")),
         (
             "forward . 192.0.2.1 192.0.2.2:1053 192.0.2.1:53",
-            dataclasses.replace(DEFAULT, upstreams=(UPSTREAM, model.Upstream("192.0.2.2", 1053))),
+            model.Forward(".", (UPSTREAM, model.Upstream("192.0.2.2", 1053)), max_connect_attempts=4),
         ),
     ],
 )
