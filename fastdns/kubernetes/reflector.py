@@ -22,7 +22,7 @@ import urllib3
 
 from fastdns import errors
 from fastdns.kubernetes import client as api
-from fastdns.kubernetes import metrics, objects
+from fastdns.kubernetes import listing, metrics, objects
 from fastdns.kubernetes.objects import Kind
 
 logger = logging.getLogger(__name__)
@@ -72,16 +72,6 @@ class Resource:
     path: str
     selector: Mapping[str, str] = dataclasses.field(default_factory=dict)
     instead: Resource | None = None
-
-
-class _ListMeta(objects.Struct, frozen=True):
-    resource_version: str | None = None
-    continue_: str | None = msgspec.field(name="continue", default=None)
-
-
-class _Page(objects.Struct, frozen=True):
-    metadata: _ListMeta | None = None
-    items: list[msgspec.Raw] | None = None
 
 
 class _Event(objects.Struct, frozen=True):
@@ -245,12 +235,14 @@ class Reflector:
         if not self._may_be_past or self._monotonic() - self._probed_at < PROBE_PAUSE:
             return False
         self._probed_at = self._monotonic()
-        page = self._read_page({"limit": "1"})
+        page = self._open_list({"limit": "1"})
+        for _ in page:
+            pass  # only the version matters
         self._may_be_past = False
-        return _is_older(_version_of(page), self.version)
+        return _is_older(page.metadata.resource_version or "", self.version)
 
     def _list(self, version: str) -> None:
-        """All objects, page by page; those of the first page are applied while the second is asked for.
+        """All objects, page by page; some are applied while others are still to come.
 
         The first list of all takes what the API server has in its cache (version 0), as client-go does; later ones have
         to be right.
@@ -259,15 +251,13 @@ class Reflector:
         query = {"limit": str(PAGE_SIZE), **({"resourceVersion": version} if version else {})}
         self._deliver([Change(Op.BEGIN, kind)])
         while True:
-            page = self._read_page(query)
-            self._deliver([self._listed(item) for item in page.items or ()])
-            following = page.metadata.continue_ if page.metadata else None
-            if not following or self._stopping.is_set():
+            said = self._read_list(query)
+            if not said.continue_ or self._stopping.is_set():
                 break
-            query = {"limit": str(PAGE_SIZE), "continue": following}
+            query = {"limit": str(PAGE_SIZE), "continue": said.continue_}
         if self._stopping.is_set():
             return
-        self.version = _version_of(page)
+        self.version = said.resource_version or ""
         self._list_due = self._monotonic() + self._consistency * self._chance(1.0, 1.5)
         self.is_synced, self._may_be_past = True, False
         self._counts.increment(metrics.LISTS, str(kind))
@@ -275,22 +265,23 @@ class Reflector:
         self._recovered()
         self._deliver([Change(Op.END, kind)])
 
-    def _read_page(self, query: Mapping[str, str]) -> _Page:
+    def _read_list(self, query: Mapping[str, str]) -> listing.Metadata:
+        """One page, delivered as it comes in; what it says of itself."""
+        page = self._open_list(query)
+        for block in page:
+            for at in range(0, len(block), PAGE_SIZE):
+                if self._stopping.is_set():
+                    break
+                self._deliver([self._listed(item) for item in block[at : at + PAGE_SIZE]])
+        return page.metadata
+
+    def _open_list(self, query: Mapping[str, str]) -> listing.Listing:
         asked = {**self.resource.selector, **query}
         try:
             response = self._client.get(self.resource.path, asked, verb="LIST", timeout=api.LIST_TIMEOUT)
         except errors.ApiError as error:
             raise _as_gone(error) from error
-        try:
-            text = response.read(decode_content=True)
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise errors.ApiError(f"LIST was cut: {error}", 0, "cut") from error
-        finally:
-            response.release_conn()
-        try:
-            return msgspec.json.decode(text, type=_Page)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise errors.ApiError(f"LIST is not a list: {error}", 0, "malformed") from error
+        return listing.Listing(_octets(response))
 
     def _listed(self, item: msgspec.Raw) -> Change:
         """An object of a list; one that can't be read is reported and stays as it was."""
@@ -390,6 +381,17 @@ class Reflector:
 # --- helpers ---------------------------------------------------------------------------------------------------------
 
 
+def _octets(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+    """A body as it comes; its connection is kept for the next request if it came whole."""
+    try:
+        yield from response.stream(READ_SIZE, decode_content=True)
+        response.release_conn()
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise errors.ApiError(f"LIST was cut: {error}", 0, "cut") from error
+    finally:
+        response.close()
+
+
 def _lines(response: urllib3.BaseHTTPResponse) -> Iterator[list[bytes]]:
     """Whole lines as they come, in batches. What stands behind the last line's end was cut off, and is dropped."""
     rest = b""
@@ -436,10 +438,6 @@ def _watch_error(item: msgspec.Raw) -> errors.ApiError:
         return errors.ApiError(f"WATCH: an ERROR that can't be read: {error}", 0, "malformed")
     message = f"WATCH: {status.code} {status.reason}: {status.message}"
     return _as_gone(errors.ApiError(message, status.code or 0, status.reason or ""))
-
-
-def _version_of(page: _Page) -> str:
-    return (page.metadata.resource_version or "") if page.metadata else ""
 
 
 def _is_older(version: str, than: str) -> bool:

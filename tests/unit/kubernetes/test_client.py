@@ -56,7 +56,7 @@ def test_in_an_ipv6_cluster(tmp_path: pathlib.Path) -> None:
 
 
 def test_neither_in_a_cluster_nor_told_where() -> None:
-    with pytest.raises(errors.ApiError, match="KUBERNETES_SERVICE_HOST .* not set; use `kubeconfig FILE`"):
+    with pytest.raises(errors.ApiError, match=r"KUBERNETES_SERVICE_HOST .* not set; use `kubeconfig FILE`"):
         client.load_access(worlds.config(), {})
 
 
@@ -134,7 +134,7 @@ def test_kubeconfig_with_an_exec_plugin(tmp_path: pathlib.Path) -> None:
 def test_kubeconfig_that_is_missing_or_broken(tmp_path: pathlib.Path) -> None:
     with pytest.raises(errors.ApiError, match=r"kubeconfig .*/none: "):
         client.load_access(worlds.config(kubeconfig=str(tmp_path / "none")))
-    with pytest.raises(errors.ApiError, match="kubeconfig .*nowhere"):
+    with pytest.raises(errors.ApiError, match=r"kubeconfig .*nowhere"):
         client.load_access(worlds.config(kubeconfig=kubeconfig(tmp_path, {}), context="nowhere"))
 
 

@@ -247,7 +247,7 @@ def test_reverse_names_are_nxdomain_to_other_types() -> None:
 def test_addresses_outside_the_reverse_zones_have_no_name() -> None:
     table = table_of(service("web", "10.0.0.1", "fd00::1"), zones=("cluster.local.", "0.10.in-addr.arpa."))
     assert [name for name in table.names if b"arpa" in name and b"\x011" in name] == [
-        delta.wire_of("1.0.0.10.in-addr.arpa".split("."))
+        delta.wire_of(["1", "0", "0", "10", "in-addr", "arpa"])
     ]
 
 

@@ -51,7 +51,7 @@ def source(tmp_path: pathlib.Path) -> Source:
 
 def test_files_of_a_folder(source: Source) -> None:
     for name in ("a.yaml", "b.yml", "c.json"):
-        source.write(name, '{"kind": "Service", "metadata": {"name": "%s"}}' % name[0])
+        source.write(name, f'{{"kind": "Service", "metadata": {{"name": "{name[0]}"}}}}')
     source.write("d.txt", SERVICE.format(name="d"))
     source.write(".e.yaml", SERVICE.format(name="e"))
     assert source.names() == {"a", "b", "c"}
