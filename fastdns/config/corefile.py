@@ -61,10 +61,14 @@ class Directive:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RawBlock:
-    """A server block: its keys as written, environment put in, and its lines in the order of the file."""
+    """A server block: its keys as written, environment put in, and its lines in the order of the file.
+
+    `fault` is what is wrong with the block as a whole, to be told when nothing is wrong with its lines.
+    """
 
     keys: tuple[lexer.Token, ...]
     directives: tuple[Directive, ...]
+    fault: errors.ConfigError | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -97,6 +101,7 @@ class _Parser:
     def __init__(self, source: stream.Stream, words: Words) -> None:
         self._source = source
         self._words = words
+        self._fault: errors.ConfigError | None = None
 
     def blocks(self) -> Iterator[RawBlock]:
         while self._source.peek():
@@ -105,7 +110,7 @@ class _Parser:
             if name is not None:
                 self._source.define_snippet(name)
             elif keys:
-                yield RawBlock(keys, tuple(self._block()))
+                yield RawBlock(keys, tuple(self._block()), self._fault)
             else:
                 self._expect_end()
 
@@ -151,7 +156,15 @@ class _Parser:
             else:
                 yield self._directive()
         if opening is not None and is_braced:
-            raise _not_closed(self._source.last, opening)
+            self._miss_closing(opening)
+
+    def _miss_closing(self, opening: lexer.Token) -> None:
+        last = self._source.last
+        hint = f"the server block at line {opening.line} is not closed"
+        if not last.closes:
+            raise wording.syntax_error(last, "'}'", hint=hint)
+        # The last plugin took the block's brace, or lacks its own: then its lines tell more than the missing brace does.
+        self._fault = wording.error(last, "Unexpected EOF", hint=hint)
 
     def _directive(self) -> Directive:
         name = self._source.take()
@@ -224,11 +237,3 @@ def _snippet_name(keys: tuple[lexer.Token, ...]) -> str | None:
 def _split_key(token: lexer.Token) -> list[lexer.Token]:
     """Split what commas or an environment variable's spaces hold together."""
     return [dataclasses.replace(token, text=text) for text in re.split(r"[,\s]+", token.text) if text]
-
-
-def _not_closed(last: lexer.Token, opening: lexer.Token) -> errors.ConfigError:
-    hint = f"the server block at line {opening.line} is not closed"
-    if last.closes:
-        # CoreDNS takes the brace of the last plugin for that of the server block, too.
-        return wording.error(last, "Unexpected EOF", hint=hint)
-    return wording.syntax_error(last, "'}'", hint=hint)

@@ -48,6 +48,9 @@ def parse(text: str, *, file: str = DEFAULT_FILE, port: int = DEFAULT_PORT) -> m
         for raw, its_keys, its_plugins in zip(parsed.blocks, keys, plugins, strict=True)
         for block in _server_blocks(raw, its_keys, its_plugins)
     )
+    for raw in parsed.blocks:
+        if raw.fault is not None:
+            raise raw.fault
     _check_overlap(blocks)
     return model.Config(blocks, parsed.digest, parsed.files)
 

@@ -5,7 +5,7 @@ from fastdns.config import lexer, wording
 
 @pytest.mark.parametrize(
     ("word", "hint"),
-    [("chace", 'did you mean "cache"?'), ("LOG", 'did you mean "log"?'), ("frobnicate", "")],
+    [("cachr", 'did you mean "cache"?'), ("LOG", 'did you mean "log"?'), ("frobnicate", "")],
 )
 def test_suggest(word: str, hint: str) -> None:
     assert wording.suggest(word, ["cache", "log"]) == hint
