@@ -108,6 +108,8 @@ cdef bint _read_name(const Reading* reading, size_t pos, Name* name, size_t* aft
     cdef Reader reader = reader_over(reading.wire, reading.size)
     cdef uint16_t length
     cdef uint16_t lead
+    if pos > reading.size:
+        return False
     reader.pos = pos
     if read_u16(&reader) == OWNER_IS_QNAME and not reader.failed:   # nearly every owner
         name[0] = reading.chain[0]
