@@ -9,6 +9,7 @@ import ipaddress
 import re
 from collections.abc import Sequence
 
+from fastdns import errors
 from fastdns.config import corefile, lexer, wording
 from fastdns.dns import names, reverse
 
@@ -20,7 +21,7 @@ SCHEMES = ("dns", "tls", "https", "https3", "grpc", "quic", "unix")
 _NETWORK = re.compile(r"[0-9A-Fa-f.:]+/[0-9]+")
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _PORT = re.compile(r"[0-9]{1,5}")
-_MANY_DIGITS = 100
+_MANY_DIGITS = 100  # Python refuses to read thousands; so many are out of every range, too
 _FLOAT = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _DURATION_PART = re.compile(r"([0-9]*)(\.[0-9]*)?([^0-9.]*)")
 _UNITS = {"ns": 1, "us": 1_000, "µs": 1_000, "μs": 1_000, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
@@ -46,12 +47,12 @@ def no_block(directive: corefile.Directive) -> None:
         raise directive.error("Unexpected token '{', expecting argument", hint=f"'{directive.word}' takes no block")
 
 
-def unknown_property(option: corefile.Directive, known: Sequence[str], *, hint: str = "") -> Exception:
+def unknown_property(option: corefile.Directive, known: Sequence[str], *, hint: str = "") -> errors.ConfigError:
     """Make the error for a word that a plugin doesn't know; CoreDNS's words for most of its plugins."""
     return option.error(f"unknown property '{option.word}'", hint=hint or wording.suggest(option.word, known))
 
 
-def planned_option(option: corefile.Directive) -> Exception:
+def planned_option(option: corefile.Directive) -> errors.ConfigError:
     """Make the error for an option of CoreDNS that is not served yet."""
     hint = f"CoreDNS has this option of '{option.plugin}', fastdns does not have it yet"
     return option.error(f"unknown property '{option.word}'", hint=hint)
@@ -64,7 +65,6 @@ def integer(option: corefile.Directive, token: lexer.Token, *, function: str = "
     if not is_integer(token.text) or (not signed and token.text[0] in "+-"):
         message = f"{function}: parsing {quote(token.text)}: invalid syntax"
         raise option.error(message, at=token, hint="a whole number is expected")
-    # Python refuses to read thousands of digits.
     number = int(token.text[:_MANY_DIGITS])
     if not lowest <= number <= highest:
         raise option.error(f"{function}: parsing {quote(token.text)}: value out of range", at=token)

@@ -40,7 +40,8 @@ def parse(text: str, *, file: str = DEFAULT_FILE, port: int = DEFAULT_PORT) -> m
     parsed = corefile.parse(text, file=file, words=order.WORDS)
     if not parsed.blocks:
         logger.warning("%s has no server block: every query is answered by whoami", file)
-        parsed = corefile.parse(f".:{port} {{\nwhoami\nlog\n}}\n", file=file, words=order.WORDS)
+        default = corefile.parse(f".:{port} {{\nwhoami\nlog\n}}\n", file=file, words=order.WORDS)
+        parsed = dataclasses.replace(parsed, blocks=default.blocks)
     keys = [_read_keys(raw, port) for raw in parsed.blocks]
     plugins = _read_plugins(parsed.blocks, keys)
     blocks = tuple(
