@@ -7,21 +7,19 @@ from the start; the kernel gives their pages when they are first used, so nothin
 
 import os
 
-from libc.stdint cimport SIZE_MAX, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy, memset
 
 cimport cython
 
 from fastdns._message cimport (
-    REPLY_EMPTY,
     REPLY_DELEGATION,
     REPLY_NODATA,
     REPLY_NXDOMAIN,
     REPLY_OK,
     REPLY_OTHER_ERROR,
     REPLY_SERVER_ERROR,
-    REPLY_SUCCESS,
     REPLY_UNRESOLVED,
     Reply,
     StoredReply,
@@ -185,8 +183,8 @@ cdef void _drop_entry(Table* table, Entry* entry, CacheStats* stats) noexcept no
 cdef void _evict_entry(Table* table, Ring* ring, uint32_t now, uint32_t stale_for, CacheStats* stats) noexcept nogil:
     """Drop one entry of a side: the first from the hand on that is of no use or was not hit since the hand last came by."""
     cdef Entry* entry = NULL
-    cdef uint32_t step
-    for step in range(<uint32_t>HAND_STEPS):
+    cdef uint32_t _step
+    for _step in range(<uint32_t>HAND_STEPS):
         if ring.hand >= ring.count:
             ring.hand = 0
         entry = ring.entries[ring.hand]
@@ -236,6 +234,11 @@ cdef Entry* _choose_entry(Entry** sides, uint32_t now, uint32_t stale_for) noexc
     if denial == NULL or (success != NULL and _is_failure(denial)):
         return success
     return denial
+
+
+cdef bint _has_failed(const Entry* denial, uint32_t now) noexcept nogil:
+    """True if asking again failed a moment ago (RFC 9520 section 3.2)."""
+    return denial != NULL and _is_failure(denial) and _age_of(denial, now) < denial.ttl
 
 
 cdef bint _is_told(Entry* entry, uint32_t now) noexcept nogil:
@@ -340,12 +343,10 @@ cdef class Cache:
         found.age = age
         found.ttl = entry.ttl - age if age < entry.ttl else 0
         found.refresh_due = False
-        if age >= entry.ttl:
-            if sides[<int>DENIAL] == NULL or entry == sides[<int>DENIAL] or _age_of(sides[<int>DENIAL], now) >= sides[<int>DENIAL].ttl:
-                found.refresh_due = not _is_told(entry, now)
         if self.options.keep_ttl:
             found.ttl = entry.ttl
         if age >= entry.ttl:
+            found.refresh_due = not _has_failed(sides[<int>DENIAL], now) and not _is_told(entry, now)
             return CACHE_STALE
         if self.options.prefetch_amount and _is_popular(entry, &self.options, entry.ttl - age, now):
             if not _is_told(entry, now):

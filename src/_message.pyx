@@ -12,7 +12,7 @@ from fastdns._packet cimport (
     A, AA, AAAA, AD, AFSDB, ANY, AXFR, CD, CLASS_ANY, CNAME, DNAME, DS, EDE_NONE, HEADER_SIZE, HINFO, HTTPS, IN, IXFR,
     KX, MB, MD, MESSAGE_MAX, MF, MG, MINFO, MR, MX, NAME_MAX, NAPTR, NOERROR, NOTIMP, NS, NSEC, NSEC3, NXDOMAIN,
     OPCODE_MASK, OPT, OWNER_IS_QNAME, PTR, PX, QR, QUERY_OK, Query, RA, RCODE_MASK, RD, RP, RRSIG, RT, SERVFAIL, SOA,
-    SRV, SVCB, TC, TSIG, TXT, UDP_OURS, expand_name, is_below, lower_name, read_query, skip_name, write_opt,
+    SRV, SVCB, TC, TXT, UDP_OURS, expand_name, is_below, lower_name, read_query, skip_name, write_opt,
 )
 from fastdns._wire cimport (
     Reader, Writer, load_u16, load_u32, patch_u16, read_octets, read_u8, read_u16, read_u32, reader_over, reserve_octets,
@@ -225,7 +225,7 @@ cdef bint _check_rdata(Reading* reading, Record* record) noexcept nogil:
     cdef size_t pos = record.rdata_at
     cdef size_t end = pos + record.rdlen
     cdef uint16_t rtype = record.rtype
-    cdef uint8_t at
+    cdef uint8_t _name
     record.target.at = 0
     if rtype == A and record.rclass == IN:
         return record.rdlen == 4
@@ -233,7 +233,7 @@ cdef bint _check_rdata(Reading* reading, Record* record) noexcept nogil:
         return record.rdlen == 16
     if _find_layout(rtype, &layout):
         pos += layout.before
-        for at in range(layout.names):
+        for _name in range(layout.names):
             if pos >= end or not _read_name(reading, pos, &record.target, &pos):
                 return False
         return pos + layout.behind == end
@@ -451,9 +451,9 @@ cdef bint _is_wanted_additional(Reading* reading, const Record* record) noexcept
     """True for records at or below the chain's names, and for addresses of names that kept records lead to."""
     cdef const Record* other
     cdef uint32_t at = reading.glue_at
-    cdef uint32_t step
+    cdef uint32_t _step
     if record.rtype in (A, AAAA, CNAME, SVCB, HTTPS, RRSIG):
-        for step in range(reading.count):
+        for _step in range(reading.count):
             other = &reading.records[at]
             at = at + 1 if at + 1 < reading.count else 0
             if other.kept and other.target.at and other.rtype != RRSIG and other.rtype != NSEC:
@@ -639,7 +639,7 @@ cdef void _copy_rdata(Writing* writing, const Reading* reading, const Record* re
     cdef Layout layout
     cdef size_t pos = record.rdata_at
     cdef size_t start = writing.out.pos
-    cdef uint8_t at
+    cdef uint8_t _name
     if record.rtype == NAPTR:
         layout.before = <uint8_t>0
         layout.names = 1
@@ -655,7 +655,7 @@ cdef void _copy_rdata(Writing* writing, const Reading* reading, const Record* re
     else:
         write_octets(&writing.out, reading.wire + pos, layout.before)
         pos += layout.before
-    for at in range(layout.names):
+    for _name in range(layout.names):
         _copy_name(writing, reading, &pos, layout.compressible)
     write_octets(&writing.out, reading.wire + pos, layout.behind)
     patch_u16(&writing.out, start, <uint16_t>(writing.out.pos - start - 2))
@@ -915,8 +915,10 @@ cdef size_t _cut_message(const uint8_t* stored, const Reply* reply, size_t quest
         end = _cut_section(&reader, &counts[section], room)
         if counts[section] == asked:
             continue
-        for section in range(section + 1, 3):
-            counts[section] = 0
+        if section == ANSWER:
+            counts[1] = 0
+        if section != ADDITIONAL:
+            counts[2] = 0
         return end
     return reader.pos
 

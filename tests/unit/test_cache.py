@@ -246,7 +246,7 @@ class AgainstADict(RuleBasedStateMachine):
 
     @rule(number=st.integers(0, 3), do=st.booleans(), ttl=st.integers(5, 50), denied=st.booleans())
     def put(self, number: int, do: bool, ttl: int, denied: bool) -> None:
-        message = reply(name=named(number), **{"soa": ttl} if denied else {"answer": (ttl,)})  # type: ignore[arg-type]
+        message = reply(name=named(number), **{"soa": ttl} if denied else {"answer": (ttl,)})
         assert self.cache.put(message, do=do, now=self.now)
         self.kept[number, do] = (self.now, ttl)
 

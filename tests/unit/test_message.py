@@ -302,7 +302,7 @@ def test_out_of_place_records_are_stripped(
 def test_opt_is_removed_and_its_rcode_noted() -> None:
     query = ask(use_edns=0, payload=4096)
     reply = reply_to(query, ADDRESSES)
-    reply.use_edns(0, 0, 4096, options=[dns.edns.GenericOption(3, b"nsid")])
+    reply.use_edns(0, 0, 4096, options=[dns.edns.GenericOption(dns.edns.OptionType.NSID, b"nsid")])
     reply.set_rcode(dns.rcode.BADVERS)
     stored = read(reply)
     assert (stored.rcode, stored.counts) == (16, (4, 0, 0))
@@ -459,3 +459,34 @@ def test_random_records_never_do_harm(rest: bytes, counts: tuple[int, int, int],
         query = ask(rdtype=rdtype).to_wire()  # type: ignore[arg-type]
         again = read(stored.render(query), rdtype=rdtype)
         assert (again.status, again.kind, again.counts) == (stored.status, stored.kind, stored.counts)
+
+
+def test_root_is_a_name_too() -> None:
+    query = ask(".", "NS")
+    reply = reply_to(query, ". 60 IN NS a.example.\n. 60 IN NS b.example.", "", "a.example. 60 IN A 192.0.2.1")
+    stored = read(reply, ".", 2)
+    assert (stored.kind, stored.counts) == (ReplyKind.REPLY_SUCCESS, (2, 0, 1))
+    assert records(render(stored, query).answer) == records(reply.answer)
+
+
+def test_longest_name_comes_back() -> None:
+    name = "a." * 127
+    stored = read(reply_to(ask(name), f"{name} 60 IN A 192.0.2.1"), name)
+    assert render(stored, ask(name)).answer[0].name == dns.name.from_text(name)
+
+
+def test_4000_addresses_come_back() -> None:
+    answers = b"".join(rr(1, struct.pack("!I", number)) for number in range(4000))
+    stored = read(wire(counts=(1, 4000, 0, 0), rest=answers))
+    assert (stored.counts, stored.run[2]) == ((4000, 0, 0), 4000)
+    assert len(render(stored, ask(), rotation=1234).answer[0]) == 4000
+    cut = stored.render(ask().to_wire(), limit=512)
+    assert len(cut) == 33 and dns.message.from_wire(cut).flags & dns.flags.TC
+
+
+@settings(deadline=None, max_examples=500)
+@given(st.data())
+def test_reply_cut_anywhere_is_malformed(data: st.DataObject) -> None:
+    whole = LONG.to_wire()
+    cut = whole[: data.draw(st.integers(33, len(whole) - 1))]
+    assert read(cut).status is ReplyStatus.REPLY_MALFORMED
