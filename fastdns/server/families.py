@@ -215,7 +215,7 @@ class Totals:
                 self.observe(name, one.buckets, one.sum, labels)
 
     def add_foreign(self, told: Sequence[Mapping[str, Any]]) -> None:
-        """Add families as another process gave them: name, kind, help, labels, bounds, and series of labels with values."""
+        """Add families as another process gave them: name, kind, help, labels, bounds, series of labels and value."""
         for one in told:
             name = one["name"]
             self.foreign[name] = Family(one["kind"], one["help"], tuple(one["labels"]), tuple(one["bounds"]))

@@ -44,7 +44,7 @@ class Kind(enum.IntEnum):
     FATAL = 25  # payload: what to log before the whole server ends
 
     # supervisor -> control
-    WORKER = 32  # one descriptor: the stream to a worker; payload: u32 generation, u32 index
+    WORKER = 32  # one descriptor: the stream to a worker; payload: u32 generation, u32 index, u8 whether it is new
     RELOAD = 33
     ADOPTED = 34  # payload: u32 generation, which serves from now on
     REJECTED = 35  # payload: u32 generation, then why
@@ -57,6 +57,7 @@ class Kind(enum.IntEnum):
     STATUS = 50  # payload: names of plugins that are not ready, comma between
     METRICS = 51  # one descriptor: a file with metric families as JSON
     ALIVE = 52
+    RECONNECT = 53  # payload: u32 generation, u32 index of a worker whose stream has broken
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """A hosts file and the lines of the Corefile in, deltas of a name table out; read again when the file changes.
 
-As CoreDNS's plugin hosts: names outside of the plugin's zones are left out, `*.x` stands for one label, a name that isn't there
-is SERVFAIL (there is no SOA to say NXDOMAIN with), other types of a name that is are NODATA. A reverse name that isn't there
-goes to the next plugin, whatever `fallthrough` says.
+As CoreDNS's plugin hosts: names outside of the plugin's zones are left out, `*.x` stands for one label, a name that
+isn't there is SERVFAIL (there is no SOA to say NXDOMAIN with), other types of a name that is are NODATA. A reverse name
+that isn't there goes to the next plugin, whatever `fallthrough` says.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ AA = 0x0400
 PUT, REMOVE, ZONE, SYNCED = 1, 2, 3, 5
 NO_SOA, MISS_SERVFAIL, WILDCARD_ONE_LABEL = 4, 8, 16
 ONLY_THESE = 2
+NO_SOA_DATA = bytes(18)  # a SOA that is never given: two empty prefixes, four numbers
 FIXED, WHOLE = 0, 1
 DELTA_MAX = 64 * 1024
 
@@ -154,9 +155,13 @@ def is_below(name: bytes, zone: bytes) -> bool:
     return False
 
 
-def encode_zone(zone: str) -> bytes:
-    flags = NO_SOA | MISS_SERVFAIL | WILDCARD_ONE_LABEL
-    return bytes([ZONE]) + names.to_canonical_wire(zone) + struct.pack(">HHHHIH", flags, AA, AA, 0, 0, 0)
+def encode_zone(zone: str, *, flags: int = NO_SOA | MISS_SERVFAIL | WILDCARD_ONE_LABEL) -> bytes:
+    return (
+        bytes([ZONE])
+        + names.to_canonical_wire(zone)
+        + struct.pack(">HHHHIH", flags, AA, AA, 0, 0, len(NO_SOA_DATA))
+        + NO_SOA_DATA
+    )
 
 
 def encode_addresses(addresses: list[Address], ttl: int) -> bytes:

@@ -86,6 +86,7 @@ class LineHandler(logging.Handler):
     def __init__(self, output: Output, *, as_json: bool) -> None:
         super().__init__()
         self.output = output
+        self.as_json = as_json
         self._format = format_json if as_json else format_text
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -143,3 +144,13 @@ def start_logging(*, as_json: bool, debug: bool = False, fd: int = 1) -> Output:
     logging.getLogger("fastdns").setLevel(logging.DEBUG if debug else logging.INFO)
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     return output
+
+
+def write_plain(output: Output, text: str) -> None:
+    """Write lines that are no log: what is served, on the start. In JSON they are log lines, as CoreDNS's."""
+    for line in text.splitlines():
+        if any(isinstance(handler, LineHandler) and handler.as_json for handler in logging.getLogger().handlers):
+            logging.getLogger("fastdns").info("%s", line)
+        else:
+            output.write_line(line)
+    output.flush()

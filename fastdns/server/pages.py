@@ -65,10 +65,8 @@ def path_of(plugin: model.Plugin) -> str | None:
 
 def bind_place(place: Place) -> list[socket.socket]:
     """Raises ListenError."""
-    if place.host == "localhost":
-        candidates = ["127.0.0.1", *(["::1"] if listeners.has_ipv6() else [])]
-    else:
-        candidates = [place.host]
+    loopback = ["127.0.0.1", "::1"] if listeners.has_ipv6() else ["127.0.0.1"]
+    candidates = loopback if place.host == "localhost" else [place.host]
     with contextlib.ExitStack() as undo:
         bound = []
         for host in candidates:

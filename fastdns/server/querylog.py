@@ -11,14 +11,21 @@ from fastdns.config import model
 from fastdns.server import families, questions
 
 EMPTY = "-"
-COMMON = (
-    '{remote}:{port} - {>id} "{type} {class} {name} {proto} {size} {>do} {>bufsize}" {rcode} {>rflags} {rsize} {duration}'
-)
+COMMON = '{remote}:{port} - {>id} "{type} {class} {name} {proto} {size} {>do} {>bufsize}" {rcode} {>rflags} {rsize} {duration}'
 COMBINED = COMMON + ' "{>opcode}"'
 NAMED = {"{common}": COMMON, "{combined}": COMBINED}
 PLACEHOLDER = re.compile(r"\{[^{}]*\}")
 STREAM_SIZE = 65535
-FLAGS = ((0x8000, "qr"), (0x0400, "aa"), (0x0200, "tc"), (0x0100, "rd"), (0x0080, "ra"), (0x0040, "z"), (0x0020, "ad"), (0x0010, "cd"))
+FLAGS = (
+    (0x8000, "qr"),
+    (0x0400, "aa"),
+    (0x0200, "tc"),
+    (0x0100, "rd"),
+    (0x0080, "ra"),
+    (0x0040, "z"),
+    (0x0020, "ad"),
+    (0x0010, "cd"),
+)
 NOERROR, SERVFAIL, NXDOMAIN = 0, 2, 3
 
 

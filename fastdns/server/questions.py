@@ -1,4 +1,4 @@
-"""A query's header, question and OPT as Python reads them: what logs, errors and coroutines need of a message that is known good."""
+"""A query's header, question and OPT as Python reads them, of a message that the engine has accepted."""
 
 from __future__ import annotations
 

@@ -57,6 +57,8 @@ def test_first_can_be_shown(caplog: pytest.LogCaptureFixture) -> None:
     assert lines(caplog)[2:] == [(logging.ERROR, "2 errors like 'x' occurred in last 1s")]
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(0.5, "500ms"), (30, "30s"), (60, "1m0s"), (3600, "1h0m0s"), (90, "1m30s")])
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.5, "500ms"), (30, "30s"), (60, "1m0s"), (3600, "1h0m0s"), (90, "1m30s")]
+)
 def test_durations_are_spelt_as_go_spells_them(seconds: float, text: str) -> None:
     assert failures.format_duration(seconds) == text

@@ -31,7 +31,7 @@ def read_operations(deltas: list[bytes]) -> dict[str, bytes | None]:
             end += octets[end] + 1
         name, octets = names.from_wire(octets[: end + 1]), octets[end + 1 :]
         if kind == hosts.ZONE:
-            octets = octets[14:]
+            octets = octets[14 + 18 :]
         elif kind == hosts.REMOVE:
             found[name] = None
         else:
@@ -50,9 +50,13 @@ def test_lines_become_names_and_reverse_names(path: pathlib.Path) -> None:
         "1.2.0.192.in-addr.arpa.",
         "1." + "0." * 31 + "ip6.arpa.",
     }
-    assert found["b."] == struct.pack(">HB", 0, 2) + (
-        struct.pack(">HBIHI", 1, 0, 3600, 1, 4) + bytes([192, 0, 2, 1]) + struct.pack(">HBIHI", 28, 0, 3600, 1, 16)
-    ) + bytes(15) + b"\1"
+    assert (
+        found["b."]
+        == struct.pack(">HB", 0, 2)
+        + (struct.pack(">HBIHI", 1, 0, 3600, 1, 4) + bytes([192, 0, 2, 1]) + struct.pack(">HBIHI", 28, 0, 3600, 1, 16))
+        + bytes(15)
+        + b"\1"
+    )
     pointer = found["1.2.0.192.in-addr.arpa."]
     assert pointer is not None
     assert pointer.endswith(b"\0\x0b\1a\7example\0\0\x03\1b\0")

@@ -131,7 +131,13 @@ def test_retired_workers_keep_their_counters_and_lose_their_gauges(config: model
 
 def test_what_another_process_tells_is_on_the_page() -> None:
     totals = families.Totals()
-    told = {"name": "coredns_kubernetes_x_seconds", "kind": "histogram", "help": "X.", "labels": ["kind"], "bounds": [1.0]}
+    told = {
+        "name": "coredns_kubernetes_x_seconds",
+        "kind": "histogram",
+        "help": "X.",
+        "labels": ["kind"],
+        "bounds": [1.0],
+    }
     totals.add_foreign([{**told, "series": [[["a"], {"buckets": [1, 2], "sum": 5.0}]]}])
     assert b'coredns_kubernetes_x_seconds_bucket{kind="a",le="+Inf"} 3.0' in exposition.render(totals)
 

@@ -1,0 +1,187 @@
+"""A configuration in, an Engine out that answers by it; and what Python has to know about the Engine's numbers.
+
+Everything that can be decided ahead is decided here. Numbers of tables are those of frames: the kubernetes plugins of
+the configuration in its order, equal ones once; hosts tables follow.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+
+from fastdns import _answer, _counters
+from fastdns.config import model
+from fastdns.dns import names
+from fastdns.server import hosts, metrics
+
+UDP_OURS = 1232  # octets: no fragments on common paths (RFC 9715)
+DEADLINE = 4.0  # seconds for a query, all upstreams and retries together: below a stub resolver's 5
+CACHE_OCTETS = 512  # of memory for each entry of a cache's capacity
+HINFO = 13
+POLICIES = {"random": 0, "round_robin": 1, "sequential": 2}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Step:
+    """A step of the Engine that Python has a part in."""
+
+    plugin: model.Plugin
+    block: int  # index in Config.blocks
+    number: int  # of the step within the Engine's block
+    group: int = -1  # of a forward
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class HostsTable:
+    table: int
+    plugin: model.Hosts
+    first_slot: int
+
+
+@dataclasses.dataclass(slots=True)
+class Program:
+    """An Engine and the meaning of its numbers."""
+
+    engine: _answer.Engine
+    config: model.Config
+    listeners: dict[model.Listener, int] = dataclasses.field(default_factory=dict)
+    blocks: list[metrics.BlockPlace] = dataclasses.field(default_factory=list)  # of the Engine
+    steps: dict[tuple[int, int], Step] = dataclasses.field(default_factory=dict)  # by the Engine's (block, step)
+    clusters: list[model.Kubernetes] = dataclasses.field(default_factory=list)  # by table
+    hosts: dict[metrics.PluginKey, HostsTable] = dataclasses.field(default_factory=dict)
+    caches: dict[metrics.PluginKey, int] = dataclasses.field(default_factory=dict)
+    groups: dict[metrics.PluginKey, int] = dataclasses.field(default_factory=dict)
+    forwards: list[model.Forward] = dataclasses.field(default_factory=list)  # by group
+    upstream_slots: list[metrics.GroupPlace] = dataclasses.field(default_factory=list)  # by group
+
+
+def build(config: model.Config, counters: _counters.Counters) -> Program:
+    layout = metrics.lay_out(config)
+    program = Program(_answer.Engine(counters), config)
+    for cluster in find_clusters(config):
+        program.clusters.append(cluster)
+        program.engine.add_table()
+    for _, key, plugin in metrics.walk_plugins(config):
+        add_shared(program, layout, key, plugin)
+    for place in layout.blocks:
+        add_block(program, place)
+    for listener in dict.fromkeys(place.listener for place in layout.blocks):
+        served = [number for number, place in enumerate(program.blocks) if place.listener == listener]
+        program.listeners[listener] = program.engine.add_listener(served, server_port=listener.port)
+    return program
+
+
+def find_clusters(config: model.Config) -> list[model.Kubernetes]:
+    """The kubernetes plugins by the number of their table."""
+    found = (plugin for block in config.blocks for plugin in block.plugins if isinstance(plugin, model.Kubernetes))
+    return list(dict.fromkeys(found))
+
+
+def add_shared(program: Program, layout: metrics.Layout, key: metrics.PluginKey, plugin: model.Plugin) -> None:
+    """What the zones of one Corefile block share."""
+    if isinstance(plugin, model.Hosts) and key not in program.hosts:
+        program.hosts[key] = HostsTable(program.engine.add_table(), plugin, layout.hosts[key].first)
+    elif isinstance(plugin, model.Cache) and key not in program.caches:
+        program.caches[key] = add_cache(program.engine, plugin, layout.caches[key].first)
+    elif isinstance(plugin, model.Forward) and key not in program.groups:
+        program.groups[key] = add_group(program.engine, plugin, layout.groups[key])
+        program.forwards.append(plugin)
+        program.upstream_slots.append(layout.groups[key])
+
+
+def add_block(program: Program, place: metrics.BlockPlace) -> None:
+    config_block = program.config.blocks[place.block]
+    found = {type(plugin): plugin for plugin in config_block.plugins}
+    bufsize, cancel = found.get(model.Bufsize), found.get(model.Cancel)
+    number = program.engine.add_block(
+        names.to_canonical_wire(config_block.zone),
+        udp_max=bufsize.size if isinstance(bufsize, model.Bufsize) else UDP_OURS,
+        rotate=model.Loadbalance in found,
+        deadline_ms=int(1000 * min(DEADLINE, cancel.timeout if isinstance(cancel, model.Cancel) else DEADLINE)),
+        log=model.Log in found,
+        errors=model.Errors in found,
+        counters=place.first,
+    )
+    program.blocks.append(place)
+    for position, plugin in enumerate(config_block.plugins):
+        add_step(program, number, place, position, plugin)
+
+
+def add_step(program: Program, number: int, place: metrics.BlockPlace, position: int, plugin: model.Plugin) -> None:
+    key = metrics.key_of(program.config, place.block, position)
+    engine = program.engine
+    group = -1
+    match plugin:
+        case model.Kubernetes():
+            table = program.clusters.index(plugin)
+            step = engine.add_table_step(number, table, fallthrough=encode_zones(plugin.fallthrough.zones))
+        case model.Hosts():
+            table = program.hosts[key].table
+            zones = (*plugin.fallthrough.zones, *hosts.REVERSE)
+            step = engine.add_table_step(number, table, fallthrough=encode_zones(zones))
+        case model.Cache():
+            step = engine.add_cache_step(number, program.caches[key])
+        case model.Forward():
+            group = program.groups[key]
+            step = engine.add_forward_step(
+                number,
+                group,
+                zone=names.to_canonical_wire(plugin.zone),
+                excluded=encode_zones(plugin.excluded),
+                next_rcodes=plugin.next,
+                next_on_nodata=plugin.next_on_nodata,
+            )
+        case model.Loop():
+            step = engine.add_python_step(number, qtype=HINFO)
+        case model.Whoami():
+            step = engine.add_python_step(number)
+        case _:
+            return  # a setting of the block or of the server
+    program.steps[number, step] = Step(plugin, place.block, step, group)
+
+
+def add_cache(engine: _answer.Engine, plugin: model.Cache, counters: int) -> int:
+    stale, prefetch = plugin.serve_stale, plugin.prefetch
+    return engine.add_cache(
+        success=encode_side(plugin.success),
+        denial=encode_side(plugin.denial),
+        max_octets=CACHE_OCTETS * (plugin.success.capacity + plugin.denial.capacity),
+        servfail_ttl=int(plugin.servfail),
+        stale_for=int(stale.duration) if stale else 0,
+        stale_verify=stale is not None and stale.refresh == "verify",
+        prefetch=(prefetch.amount, int(prefetch.duration), prefetch.percentage) if prefetch else (0, 0, 0),
+        keep_ttl=plugin.keepttl,
+        zones=encode_zones(plugin.zones),
+        disable_success=encode_zones(plugin.disable_success),
+        disable_denial=encode_zones(plugin.disable_denial),
+        counters=counters,
+    )
+
+
+def add_group(engine: _answer.Engine, plugin: model.Forward, place: metrics.GroupPlace) -> int:
+    return engine.add_group(
+        [(upstream.address, upstream.port) for upstream in plugin.upstreams],
+        policy=POLICIES[plugin.policy],
+        max_concurrent=plugin.max_concurrent,
+        read_timeout_ms=int(1000 * plugin.read_timeout),
+        max_fails=plugin.max_fails,
+        max_connect_attempts=plugin.max_connect_attempts,
+        failfast=plugin.failfast_all_unhealthy_upstreams,
+        failover=plugin.failover,
+        source_address=plugin.source_address,
+        in_python=asks_streams_only(plugin),
+        stream_in_python=not plugin.prefer_udp,
+        first_slot=place.first,
+    )
+
+
+def asks_streams_only(plugin: model.Forward) -> bool:
+    return plugin.force_tcp or any(upstream.protocol is model.Protocol.TLS for upstream in plugin.upstreams)
+
+
+def encode_side(side: model.CacheSide) -> tuple[int, int, int]:
+    return side.capacity, side.max_ttl, side.min_ttl
+
+
+def encode_zones(zones: Iterable[str]) -> Sequence[bytes]:
+    return [names.to_canonical_wire(zone) for zone in zones]

@@ -1,0 +1,248 @@
+"""The control process: follows the clusters, gives every worker their records, reads the configuration again.
+
+All work on JSON happens here, so that no query waits for it. It may die: workers keep what they have, and the next control
+lists the clusters again and sends snapshots that swap in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import hashlib
+import json
+import logging
+import os
+import pickle
+import socket
+import struct
+import typing
+from collections.abc import Iterator
+
+from fastdns import errors
+from fastdns.config import interfaces, model
+from fastdns.server import compile as compiler
+from fastdns.server import configuration, frames, output, publish, reload, worker
+from fastdns.server.frames import Kind
+
+if typing.TYPE_CHECKING:
+    from fastdns.kubernetes import cluster as clusters
+
+logger = logging.getLogger(__name__)
+
+LOOK = 0.1  # seconds between looks at who has caught up
+ALIVE = 10  # looks between signs of life
+ADOPTION_TIMEOUT = 60.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Setup:
+    config: model.Config
+    generation: int
+    path: str
+    port: int
+    state_dir: str
+    output: worker.Options
+
+
+def main(setup: Setup, channel: frames.Channel) -> int:
+    output.start_logging(as_json=setup.output.as_json)
+    asyncio.run(Control(setup, channel).run())
+    return 0
+
+
+class Control:
+    def __init__(self, setup: Setup, channel: frames.Channel) -> None:
+        self._setup = setup
+        self._channel = channel
+        self._configs = {setup.generation: setup.config}
+        self._serving = setup.generation
+        self._clusters: dict[model.Kubernetes, clusters.Cluster] = {}
+        self._links: set[publish.Link] = set()
+        self._verdict: asyncio.Future[str] | None = None
+        self._status: str | None = None
+        self._looks = 0
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._ended: asyncio.Future[None] = loop.create_future()
+        self._reloader = reload.Reloader(
+            self._setup.config,
+            load=lambda: configuration.load(self._setup.path, port=self._setup.port),
+            adopt=self._adopt,
+            on_failure=lambda: self._tell(Kind.RELOAD_FAILED),
+        )
+        await self._start_clusters(self._setup.config)
+        loop.add_reader(self._channel.fileno(), self._on_message)
+        reloading = loop.create_task(self._reloader.run())
+        self._look()
+        await self._ended
+        reloading.cancel()
+        await asyncio.gather(*(one.stop() for one in self._clusters.values()), return_exceptions=True)
+
+    def _on_message(self) -> None:
+        messages = self._channel.receive()
+        if messages is None:
+            os._exit(0)  # the supervisor is gone
+        for message in messages:
+            match message.kind:
+                case Kind.WORKER:
+                    self._connect(socket.socket(fileno=message.fds[0]), message.payload)
+                case Kind.RELOAD:
+                    self._reloader.ask()
+                case Kind.ADOPTED:
+                    self._settle("")
+                case Kind.REJECTED:
+                    self._settle(message.payload[4:].decode() or "rejected")
+                case Kind.REPORT:
+                    self._report()
+                case Kind.STOP if not self._ended.done():
+                    self._ended.set_result(None)
+
+    def _tell(self, kind: Kind, payload: bytes = b"", *, fds: tuple[int, ...] = ()) -> None:
+        if not self._channel.send(kind, payload, fds=fds):
+            logger.error("the supervisor does not take %s", kind.name)
+
+    # --- clusters and workers ---------------------------------------------------------------------------------------
+
+    async def _start_clusters(self, config: model.Config) -> list[model.Kubernetes]:
+        """Follow what is not followed yet."""
+        wanted = [one for one in compiler.find_clusters(config) if one not in self._clusters]
+        for plugin in wanted:
+            self._clusters[plugin] = self._make_cluster(plugin, config)
+            await self._clusters[plugin].start()
+        return wanted
+
+    def _make_cluster(self, plugin: model.Kubernetes, config: model.Config) -> clusters.Cluster:
+        from fastdns.kubernetes import cluster as clusters  # without a kubernetes plugin it is never loaded
+
+        return clusters.Cluster(
+            plugin,
+            on_delta=lambda delta: self._publish(plugin, delta),
+            local_ips=find_local_ips(config, plugin),
+            state_path=find_state_path(self._setup.state_dir, plugin),
+        )
+
+    async def _stop_clusters(self, plugins: list[model.Kubernetes]) -> None:
+        gone = [self._clusters.pop(plugin) for plugin in plugins]
+        await asyncio.gather(*(one.stop() for one in gone), return_exceptions=True)
+
+    def _publish(self, plugin: model.Kubernetes, delta: bytes) -> None:
+        for link in list(self._links):
+            link.publish(plugin, delta)
+
+    def _connect(self, end: socket.socket, payload: bytes) -> None:
+        generation, index, is_fresh = struct.unpack(">II?", payload)
+        config = self._configs.get(generation)
+        if config is None:
+            end.close()
+            return
+        tables = [(plugin, self._clusters[plugin]) for plugin in compiler.find_clusters(config)]
+        self._links.add(
+            publish.Link(
+                end,
+                generation=generation,
+                index=index,
+                tables=tables,
+                is_fresh=is_fresh,
+                on_close=self._on_link_closed,
+            )
+        )
+
+    def _on_link_closed(self, link: publish.Link) -> None:
+        """If the worker lives, it has refused what came: it is asked to be connected again."""
+        self._links.discard(link)
+        where = struct.pack(">II", link.generation, link.index)
+        asyncio.get_running_loop().call_later(1.0, lambda: self._tell(Kind.RECONNECT, where))
+
+    # --- what the supervisor hears ------------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        asyncio.get_running_loop().call_later(LOOK, self._look)
+        for link in self._links:
+            link.check_synced()
+        status = ",".join(self._find_unready())
+        if status != self._status:
+            self._status = status
+            self._tell(Kind.STATUS, status.encode())
+        self._looks += 1
+        if self._looks % ALIVE == 0:
+            self._tell(Kind.ALIVE)
+
+    def _find_unready(self) -> Iterator[str]:
+        serving = compiler.find_clusters(self._configs[self._serving])
+        links = [link for link in self._links if link.generation == self._serving]
+        is_synced = all(self._clusters[plugin].is_synced for plugin in serving)
+        is_sent = self._status == "" or all(link.is_caught_up for link in links)
+        if serving and not (is_synced and is_sent):
+            yield "kubernetes"
+
+    def _report(self) -> None:
+        families = [family for one in self._clusters.values() for family in one.report().as_json()]
+        fd = frames.share_octets(json.dumps(families).encode())
+        self._tell(Kind.METRICS, fds=(fd,))
+        os.close(fd)
+
+    # --- reload -------------------------------------------------------------------------------------------------------
+
+    async def _adopt(self, config: model.Config) -> None:
+        """Have the supervisor serve `config`. Raises FastdnsError if it can't; then nothing has changed."""
+        added = await self._start_clusters(config)
+        try:
+            await self._wait_synced(added)
+            number = max(self._configs) + 1
+            self._configs[number] = config
+            reason = await self._propose(number, config)
+            if reason:
+                del self._configs[number]
+                raise errors.ListenError(reason)
+        except BaseException:
+            await self._stop_clusters(added)
+            raise
+        self._serving = number
+        self._configs = {number: config}
+        for link in [link for link in self._links if link.generation != number]:
+            self._links.discard(link)
+            link.close()
+        wanted = compiler.find_clusters(config)
+        await self._stop_clusters([plugin for plugin in self._clusters if plugin not in wanted])
+
+    async def _wait_synced(self, added: list[model.Kubernetes]) -> None:
+        """Let new clusters be listed before workers that need them start; not longer than a start would wait."""
+        patience = max((plugin.startup_timeout for plugin in added), default=0.0)
+        deadline = asyncio.get_running_loop().time() + patience
+        while asyncio.get_running_loop().time() < deadline:
+            if all(self._clusters[plugin].is_synced for plugin in added):
+                return
+            await asyncio.sleep(LOOK)
+
+    async def _propose(self, number: int, config: model.Config) -> str:
+        """Why the supervisor won't have it; empty if it serves."""
+        self._verdict = asyncio.get_running_loop().create_future()
+        fd = frames.share_octets(pickle.dumps(config))
+        self._tell(Kind.CONFIG, struct.pack(">I", number), fds=(fd,))
+        os.close(fd)
+        try:
+            async with asyncio.timeout(ADOPTION_TIMEOUT):
+                return await self._verdict
+        except TimeoutError:
+            return "the supervisor does not answer"
+
+    def _settle(self, reason: str) -> None:
+        if self._verdict is not None and not self._verdict.done():
+            self._verdict.set_result(reason)
+
+
+def find_local_ips(config: model.Config, plugin: model.Kubernetes) -> list[str]:
+    """The addresses that a cluster's blocks answer on, loopback left out: zones name the server by them."""
+    bound = {listener.address for block in config.blocks if plugin in block.plugins for listener in block.listeners}
+    if "" in bound:
+        bound |= {address for held in interfaces.addresses().values() for address in held}
+    plain = (address.partition("%")[0] for address in bound if address)
+    return sorted(address for address in plain if not address.startswith("127.") and address != "::1")
+
+
+def find_state_path(state_dir: str, plugin: model.Kubernetes) -> str:
+    if not state_dir:
+        return ""
+    name = hashlib.sha256(repr(plugin).encode()).hexdigest()[:16]
+    return os.path.join(state_dir, f"cluster-{name}.state")

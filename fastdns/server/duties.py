@@ -1,0 +1,238 @@
+"""What a worker does beside answering: hosts files, the query log, failures, upstreams that Python asks, the loop probe."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import secrets
+import socket
+import time
+import typing
+from collections.abc import Callable
+
+from fastdns import _answer, errors
+from fastdns._counters import WorkerSlot
+from fastdns._inflight import Failure
+from fastdns.config import model
+from fastdns.dns import names
+from fastdns.forward import counts as group_counts
+from fastdns.forward import exchange
+from fastdns.server import compile as compiler
+from fastdns.server import failures, hosts, metrics, querylog, questions
+
+if typing.TYPE_CHECKING:
+    from fastdns.server import worker
+
+logger = logging.getLogger(__name__)
+query_logger = logging.getLogger("fastdns.query")
+
+SERVFAIL = 2
+EDE_NETWORK = 23
+HINFO = 13
+PROBE_ATTEMPTS = 30
+PROBE_TIMEOUT = 2.0
+PROBE_PAUSE = 1.0
+LOOP_CHECK = PROBE_ATTEMPTS * PROBE_PAUSE + 5  # seconds from the start in which probes are looked for
+
+
+class Duties:
+    def __init__(self, owner: worker.Worker) -> None:
+        self._worker = owner
+        self._program = owner.program
+        self._engine = owner.engine
+        self._started = time.monotonic()
+        self._sources = [(table, hosts.HostsSource(table.plugin)) for table in self._program.hosts.values()]
+        self._timers: list[asyncio.TimerHandle] = []
+        self._forwarders: dict[int, exchange.Forwarder] = {}
+        self._logs: dict[int, tuple[model.LogRule, ...]] = {}
+        self._failures: dict[int, failures.FailureLog] = {}
+        for number, place in enumerate(self._program.blocks):
+            self._prepare_block(number, place)
+
+    def _prepare_block(self, number: int, place: metrics.BlockPlace) -> None:
+        for plugin in self._worker.setup.config.blocks[place.block].plugins:
+            if isinstance(plugin, model.Log):
+                self._logs[number] = plugin.rules
+            elif isinstance(plugin, model.Errors):
+                self._failures[number] = failures.FailureLog(plugin, self._worker.loop.call_later)
+
+    # --- life -------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Before the first query: whatever it needs is there.
+
+        A cluster's table holds its zones from the beginning, so that names of the cluster fail until records come and are
+        not asked upstream.
+        """
+        for number, plugin in enumerate(self._program.clusters):
+            self._engine.apply(number, b"".join(hosts.encode_zone(zone, flags=hosts.NO_SOA) for zone in plugin.zones))
+        for table, source in self._sources:
+            for delta in source.start():
+                self._engine.apply(table.table, delta)
+            self._show_hosts(table, source)
+            if table.plugin.reload:
+                self._repeat(table.plugin.reload, functools.partial(self._refresh, table, source))
+        for group, forward in enumerate(self._program.forwards):
+            self._forwarders[group] = self._make_forwarder(group, forward)
+
+    def on_serving(self) -> None:
+        if self._worker.setup.index == 0:
+            for block in self._worker.setup.probes:
+                self._worker.slow.start(self._probe_loop(block))
+
+    def stop(self) -> None:
+        for timer in self._timers:
+            timer.cancel()
+        for log in self._failures.values():
+            log.close()
+
+    def on_beat(self) -> None:
+        """Once a second."""
+        for group, upstream in self._engine.failing_upstreams():
+            self._forwarders[group].health.on_failure(upstream)
+        dropped = self._worker.lines.dropped + self._engine.dropped_notes()
+        self._worker.counters.set(WorkerSlot.WORKER_LOG_DROPPED, dropped)
+        self._worker.lines.flush()
+
+    def _repeat(self, seconds: float, action: Callable[[], None]) -> None:
+        def turn() -> None:
+            self._timers[place] = self._worker.loop.call_later(seconds, turn)
+            action()
+
+        place = len(self._timers)
+        self._timers.append(self._worker.loop.call_later(seconds, turn))
+
+    # --- hosts --------------------------------------------------------------------------------------------------------
+
+    def _refresh(self, table: compiler.HostsTable, source: hosts.HostsSource) -> None:
+        for delta in source.refresh():
+            self._engine.apply(table.table, delta)
+        self._show_hosts(table, source)
+
+    def _show_hosts(self, table: compiler.HostsTable, source: hosts.HostsSource) -> None:
+        counters = self._worker.counters
+        counters.set(table.first_slot + metrics.HOSTS_ENTRIES, source.entries)
+        counters.set(table.first_slot + metrics.HOSTS_RELOADED, source.modified_ns // 1_000_000)
+
+    # --- records of the engine ------------------------------------------------------------------------------------------
+
+    def take_records(self) -> None:
+        if self._logs:
+            self._write_queries()
+        if self._failures:
+            self._write_failures()
+
+    def _write_queries(self) -> None:
+        as_json = self._worker.setup.options.as_json
+        for (
+            block,
+            seconds,
+            remote,
+            local,
+            is_stream,
+            query,
+            rcode,
+            flags,
+            size,
+            query_size,
+        ) in self._engine.log_records():
+            answered = querylog.Answered(
+                question=questions.read_question(query),
+                remote=remote,
+                local=(local, 0),
+                is_stream=is_stream,
+                query_size=query_size,
+                rcode=rcode,
+                flags=flags,
+                size=size,
+                seconds=seconds,
+            )
+            line = querylog.format_line(self._logs[block], answered)
+            if line is not None and as_json:
+                query_logger.info("%s", line, extra={"fields": querylog.json_fields(answered)})
+            elif line is not None:
+                self._worker.lines.write_line(f"[INFO] {line}")
+        self._worker.lines.flush()
+
+    def _write_failures(self) -> None:
+        for block, rcode, query, failure, group, upstream, _ in self._engine.error_records():
+            question = questions.read_question(query)
+            message = self._describe(failure, group, upstream)
+            self._failures[block].tell(rcode, question.name, questions.name_type(question.qtype), message)
+
+    def _describe(self, failure: int, group: int, upstream: int) -> str:
+        """As Go's network errors read, which patterns of `consolidate` are made for."""
+        place = self._program.upstream_slots[group] if group < len(self._program.upstream_slots) else None
+        to = place.upstreams[upstream] if place is not None and upstream < len(place.upstreams) else "upstream"
+        match failure:
+            case Failure.FAILED_TIMEOUT:
+                return f"read udp {to}: i/o timeout"
+            case Failure.FAILED_NETWORK:
+                return f"read udp {to}: read: connection refused"
+            case Failure.FAILED_MALFORMED:
+                return f"{to}: malformed reply"
+            case Failure.FAILED_BROKEN:
+                return "no healthy proxies"
+            case _:
+                return "concurrent queries exceeded maximum"
+
+    # --- upstreams that Python asks ---------------------------------------------------------------------------------------
+
+    def _make_forwarder(self, group: int, forward: model.Forward) -> exchange.Forwarder:
+        first = self._program.upstream_slots[group].first
+        return exchange.Forwarder(
+            forward,
+            set_down=lambda upstream, is_down: self._engine.set_upstream_down(group, upstream, is_down),
+            counts=group_counts.Counts(self._worker.counters, first),
+        )
+
+    async def forward(self, query: _answer.Slow) -> None:
+        """A miss that goes upstream over TCP or TLS, or of a client on TCP."""
+        group = self._program.steps[query.block, query.step].group
+        try:
+            reply = await self._forwarders[group].exchange(query.wire, is_stream=query.is_stream)
+        except errors.UpstreamError as error:
+            self._tell_failure(query, error)
+            self._engine.reply_rcode(query.token, error.rcode, EDE_NETWORK)
+            return
+        if not self._engine.reply_upstream(query.token, reply.wire):
+            self._engine.reply_rcode(query.token, SERVFAIL, EDE_NETWORK)
+
+    def _tell_failure(self, query: _answer.Slow, error: errors.UpstreamError) -> None:
+        log = self._failures.get(query.block)
+        if log is not None:
+            question = questions.read_question(query.wire)
+            log.tell(error.rcode, question.name, questions.name_type(question.qtype), str(error))
+
+    # --- plugin loop --------------------------------------------------------------------------------------------------------
+
+    @property
+    def is_loop_check_over(self) -> bool:
+        return time.monotonic() - self._started > LOOP_CHECK
+
+    async def _probe_loop(self, block: int) -> None:
+        """Ask ourselves for a name of our own, again with another while no answer comes, as CoreDNS does."""
+        served = self._worker.setup.config.blocks[block]
+        zone = "" if served.zone == "." else served.zone
+        for _ in range(PROBE_ATTEMPTS):
+            name = f"{secrets.randbits(62)}.{self._worker.setup.probes[block]}.{zone}"
+            query = questions.make_query(names.to_wire(name), HINFO, ident=secrets.randbits(16))
+            if await exchange_datagram(query, served.listeners[0]):
+                return
+            await asyncio.sleep(PROBE_PAUSE)
+
+
+async def exchange_datagram(query: bytes, listener: model.Listener) -> bool:
+    """Ask a listener of ours over UDP; True if an answer came."""
+    loop = asyncio.get_running_loop()
+    family = socket.AF_INET6 if ":" in listener.address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as one:
+        one.setblocking(False)
+        try:
+            one.connect((listener.address or "127.0.0.1", listener.port))
+            async with asyncio.timeout(PROBE_TIMEOUT):
+                await loop.sock_sendall(one, query)
+                return len(await loop.sock_recv(one, 4096)) > 0
+        except (OSError, TimeoutError):
+            return False

@@ -1,0 +1,271 @@
+"""A worker process: reads its sockets, answers through its Engine, takes records from control, and does what needs Python.
+
+Everything happens in callbacks of one uvloop. A batch of queries is one call into C; records are applied in small steps, a
+frame or a few at a time, so that batches come between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import gc
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+
+import uvloop
+
+from fastdns import _counters, _udp, errors
+from fastdns._counters import WorkerSlot, WorkerState
+from fastdns.config import model
+from fastdns.server import compile as compiler
+from fastdns.server import duties, frames, output, slow, tcp
+from fastdns.server.frames import Kind
+
+logger = logging.getLogger(__name__)
+
+RECORDS_STEP = 128 * 1024  # octets of records that are read at a time
+RECORDS_PATIENCE = 3.0  # seconds that a worker waits for records before it serves without them
+QUIET = 0.1  # seconds without a datagram after which a socket that nobody reads any more counts as empty
+QUIET_MAX = 2.0
+DRAIN_MAX = 6.0
+TICK_MAX = 250  # milliseconds
+HEARTBEAT = 1.0
+MILLISECOND = 1e-3
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Options:
+    """How processes speak."""
+
+    as_json: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Setup:
+    """What a worker is forked with."""
+
+    config: model.Config
+    index: int
+    counters: _counters.Counters
+    udp: dict[model.Listener, tuple[socket.socket, ...]]
+    tcp: dict[model.Listener, tuple[socket.socket, ...]]
+    probes: dict[int, str]  # of plugin loop, by the index of the block
+    is_first: bool  # nobody answers before it: it does not wait for records
+    options: Options
+
+    def sockets(self) -> Iterator[socket.socket]:
+        for group in (self.udp, self.tcp):
+            for row in group.values():
+                yield from row
+
+
+def main(setup: Setup, channel: frames.Channel) -> int:
+    """Serve until told to leave, or until the supervisor is gone; the exit status."""
+    has_debug = any(isinstance(plugin, model.Debug) for block in setup.config.blocks for plugin in block.plugins)
+    lines = output.start_logging(as_json=setup.options.as_json, debug=has_debug)
+    loop = uvloop.new_event_loop()
+    asyncio.set_event_loop(loop)
+    worker = Worker(setup, channel, lines, loop)
+    loop.run_until_complete(worker.run())
+    lines.flush()
+    return 0
+
+
+class Worker:
+    def __init__(
+        self, setup: Setup, channel: frames.Channel, lines: output.Output, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self.setup = setup
+        self.loop = loop
+        self.counters = setup.counters
+        for gauge in (WorkerSlot.WORKER_STATE, WorkerSlot.WORKER_TCP_CONNECTIONS):
+            self.counters.set(gauge, 0)
+        self.program = compiler.build(setup.config, setup.counters)
+        self.engine = self.program.engine
+        self.channel = channel
+        self.lines = lines
+        self.is_serving = False
+        self.is_draining = False
+        self._udp: dict[int, _udp.UdpListener] = {}
+        self._heard = time.monotonic()  # when a datagram last came
+        self._ended: asyncio.Future[None] = loop.create_future()
+        self._records = frames.FrameReader()
+        self._stream: socket.socket | None = None
+        self._tick: asyncio.TimerHandle | None = None
+        self.tcp = tcp.Connections(self.engine, self.counters, self.settle, loop)
+        self.slow = slow.SlowPath(self)
+        self.duties = duties.Duties(self)
+
+    # --- life -------------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        self.loop.add_reader(self.channel.fileno(), self._on_message)
+        self.duties.start()
+        self.loop.add_reader(self.engine.upstream_fd, self._on_upstream)
+        self._on_tick()
+        self._beat()
+        if self.setup.is_first or not self.program.clusters:
+            await self.serve()
+        else:
+            self.loop.call_later(RECORDS_PATIENCE, self._serve_anyhow)
+        await self._ended
+
+    async def serve(self) -> None:
+        """Read the sockets from now on."""
+        if self.is_serving or self.is_draining:
+            return
+        self.is_serving = True
+        for listener, number in self.program.listeners.items():
+            for one in self.setup.udp[listener]:
+                udp = _udp.UdpListener(self.engine, number, one.fileno())
+                self._udp[one.fileno()] = udp
+                self.loop.add_reader(one.fileno(), self._on_datagrams, udp)
+            for one in self.setup.tcp[listener]:
+                await self.tcp.listen(one, number)
+        self.counters.set(WorkerSlot.WORKER_STATE, WorkerState.WORKER_SERVING)
+        self.channel.send(Kind.SERVING)
+        self.duties.on_serving()
+
+    def _serve_anyhow(self) -> None:
+        if not self.is_serving:
+            logger.warning("no records came in time; serving without them")
+            self._serve_soon()
+
+    def _serve_soon(self) -> None:
+        self.slow.start(self.serve())
+
+    def _on_message(self) -> None:
+        messages = self.channel.receive()
+        if messages is None:
+            os._exit(0)  # the supervisor is gone: nothing keeps our sockets or replaces us
+        for message in messages:
+            if message.kind is Kind.RECORDS:
+                self._take_stream(socket.socket(fileno=message.fds[0]))
+            elif message.kind is Kind.DRAIN:
+                self.slow.start(self._drain(wait=message.payload == b"wait"))
+
+    async def _drain(self, *, wait: bool) -> None:
+        """Stop reading, answer what is held, leave. `wait`: nobody reads the sockets afterwards, so empty them first."""
+        self.is_draining = True
+        self.counters.set(WorkerSlot.WORKER_STATE, WorkerState.WORKER_DRAINING)
+        self.tcp.stop_listening()
+        limit = time.monotonic() + QUIET_MAX
+        while wait and time.monotonic() < min(limit, self._heard + QUIET):
+            await asyncio.sleep(QUIET / 5)
+        for fileno in self._udp:
+            self.loop.remove_reader(fileno)
+        limit = time.monotonic() + DRAIN_MAX
+        self.tcp.finish()
+        while (self.engine.waiting() or self.tcp.is_busy) and time.monotonic() < limit:
+            self.settle()
+            await asyncio.sleep(0.01)
+        self.settle()
+        self.duties.stop()
+        self.counters.set(WorkerSlot.WORKER_STATE, WorkerState.WORKER_DONE)
+        if not self._ended.done():
+            self._ended.set_result(None)
+
+    # --- queries -------------------------------------------------------------------------------------------------------
+
+    def _on_datagrams(self, udp: _udp.UdpListener) -> None:
+        self._heard = time.monotonic()
+        try:
+            if udp.on_readable():
+                self.settle()
+        except OSError:
+            self.counters.add(WorkerSlot.WORKER_UDP_FAILURES)
+
+    def _on_upstream(self) -> None:
+        if self.engine.on_upstream_readable():
+            self.settle()
+        else:
+            self.flush()
+
+    def _on_tick(self) -> None:
+        wait = min(self.engine.on_tick(), TICK_MAX)
+        self.settle()
+        self._tick = self.loop.call_later(wait * MILLISECOND, self._on_tick)
+
+    def settle(self) -> None:
+        """Take from the engine what is for Python, and send what has become an answer."""
+        self.slow.take()
+        self.duties.take_records()
+        self.flush()
+
+    def flush(self) -> None:
+        for udp in self._udp.values():
+            udp.flush()
+
+    def _beat(self) -> None:
+        self.counters.add(WorkerSlot.WORKER_HEARTBEAT)
+        self.duties.on_beat()
+        self.loop.call_later(HEARTBEAT, self._beat)
+
+    # --- records -------------------------------------------------------------------------------------------------------
+
+    def _take_stream(self, stream: socket.socket) -> None:
+        """Records come from here from now on: of a control that has just started, or of the first."""
+        self._drop_stream()
+        stream.setblocking(False)
+        self._stream, self._records = stream, frames.FrameReader()
+        self.loop.add_reader(stream.fileno(), self._on_records)
+
+    def _drop_stream(self) -> None:
+        if self._stream is not None:
+            self.loop.remove_reader(self._stream.fileno())
+            self._stream.close()
+            self._stream = None
+
+    def _on_records(self) -> None:
+        assert self._stream is not None
+        try:
+            octets = self._stream.recv(RECORDS_STEP)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            octets = b""
+        if not octets:
+            self._drop_stream()  # control is gone; what we have goes on answering
+            return
+        try:
+            self._records.feed(octets)
+            for message in self._records.frames():
+                self._apply(message)
+        except (errors.FrameError, errors.TableError, IndexError, ValueError) as error:
+            logger.error("records that make no sense: %s", error)
+            self._drop_stream()  # control sees it, and is given a new stream by the supervisor when it asks
+
+    def _apply(self, message: frames.Message) -> None:
+        match message.kind:
+            case Kind.BEGIN_SNAPSHOT:
+                self.engine.begin_snapshot(message.table)
+            case Kind.DELTA:
+                self.engine.apply(message.table, message.payload)
+                self.counters.add(WorkerSlot.WORKER_DELTAS)
+            case Kind.END_SNAPSHOT:
+                self.engine.end_snapshot(message.table)
+            case Kind.CAUGHT_UP:
+                if not self.is_serving:
+                    self._serve_soon()
+            case _:
+                raise errors.FrameError(f"{message.kind.name} among records")
+
+    def end_server(self, text: str) -> None:
+        """Something is so wrong that the whole server ends with `text`."""
+        self.channel.send(Kind.FATAL, text.encode())
+
+
+def draw_probes(config: model.Config) -> dict[int, str]:
+    return slow.draw_probes(config)
+
+
+def freeze() -> None:
+    """What is loaded by now stays: no collection looks at it again."""
+    gc.collect()
+    gc.freeze()
+
+
+Settle = Callable[[], None]
