@@ -99,9 +99,9 @@ def test_describe() -> None:
     )
     assert configuration.describe(config).splitlines() == [
         ". on dns://:53 (Corefile:1)",
-        "    log whoami",
+        "    log, whoami",
         "example.org. on dns://:1053 (Corefile:1)",
-        "    log whoami",
+        "    log, whoami",
         "example.net. on dns://127.0.0.1:53, dns://[::1]:53 (Corefile:5)",
         "    bind",
         "b. on dns://:53 (Corefile:8)",
