@@ -48,6 +48,7 @@ def spawn(name: str, main: Callable[[frames.Channel], int], keep: Collection[int
     flush_streams()
     pid = os.fork()
     if pid == 0:
+        name_process(name)
         become_child(main, there, {*keep, *STANDARD, there.fileno()})
     there.close()
     return Child(name, pid, here, time.monotonic())
@@ -67,6 +68,12 @@ def become_child(main: Callable[[frames.Channel], int], channel: frames.Channel,
     finally:
         flush_streams()
         os._exit(status)
+
+
+def name_process(name: str) -> None:
+    """What ps and top show: `fastdns-control`, `fastdns-w0`; a name has at most 15 octets there."""
+    with contextlib.suppress(OSError), open("/proc/self/comm", "w", encoding="ascii") as file:
+        file.write(f"fastdns-{name.replace('worker-', 'w')}"[:15])
 
 
 def reset_signals() -> None:
