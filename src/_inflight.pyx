@@ -1133,9 +1133,9 @@ cdef class Inflight:
             free_question(table, slot)
 
     cdef uint64_t next_deadline(self) noexcept nogil:
-        """When a timer fires next, never too early for it; failures that wait to be told are due at once."""
+        """When a timer fires next, never too early for it; what waits to be told or to be sent is due at once."""
         cdef Table* table = <Table*>self.table
-        if table.failed_first != <uint32_t>NOTHING or table.reply_next < table.reply_count:
+        if table.pending_count or table.failed_first != <uint32_t>NOTHING or table.reply_next < table.reply_count:
             return 0
         if table.timers:
             return next_tick(table) << WHEEL_SHIFT
