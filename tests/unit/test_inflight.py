@@ -5,6 +5,8 @@ from __future__ import annotations
 import collections
 import contextlib
 import itertools
+import os
+import resource
 import select
 import socket
 import time
@@ -619,3 +621,65 @@ def test_names_that_cannot_be_are_refused(upstreams: list[Upstream]) -> None:
     longest = b"\x3f" + b"a" * 63
     assert ask(inflight, longest * 3 + b"\x3d" + b"a" * 61 + b"\0") == Asked.ASK_SENT
     assert len(upstreams[0].take()[0]) == 12 + 255 + 4 + 11
+
+
+def test_no_descriptor_left_rests_and_then_goes_on(upstreams: list[Upstream]) -> None:
+    """EMFILE is not the upstream's fault: nothing spins, and the question goes out when there is room."""
+    inflight = make(upstreams[0])
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.dup(0)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+    try:
+        ask(inflight)
+        now = START
+        for _ in range(3):
+            due = inflight.deadline()
+            assert due is not None
+            assert due >= now + 20_000_000
+            now = due
+            assert inflight.take_event(now) is None
+            inflight.flush(now)
+        assert inflight.open_sockets == 0
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    due = inflight.deadline()
+    assert due is not None
+    inflight.take_event(due)
+    inflight.flush(due)
+    upstreams[0].take()
+    assert inflight.failing_upstreams() == []
+
+
+def resident_octets() -> int:
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
+
+
+def test_hung_upstream_costs_little() -> None:
+    """20,000 questions to an upstream that hangs: few descriptors, little memory, and each is told within 4.5 s."""
+    server = Upstream()
+    with contextlib.closing(server):
+        inflight = make(server, questions_max=16384)
+        before = resident_octets()
+        asked, told = 0, 0
+        for at in range(20_000):
+            result = inflight.ask(0, b"\x05%05d\0" % at, 1, at, now_ns=START, deadline_ns=DEADLINE)
+            asked += result == Asked.ASK_SENT
+            if at % 64 == 63:
+                inflight.flush(START)
+        inflight.flush(START)
+        assert asked == 16384
+        assert inflight.open_sockets <= 768
+        assert resident_octets() - before < 10 << 20
+        now = START
+        while inflight.live:
+            due = inflight.deadline()
+            assert due is not None
+            now = max(now, due)
+            while (event := inflight.take_event(now)) is not None:
+                told += len(inflight.release(event[0]))
+            inflight.flush(now)
+        assert told == asked
+        assert now - START < 4.5 * SECOND
+        assert inflight.open_sockets <= 8
