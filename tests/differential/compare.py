@@ -34,6 +34,8 @@ class Answer:
     authority: Section = ()
     additional: Section = ()
     opt: str = ""
+    opt_size: int = 0
+    options: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -61,9 +63,9 @@ def ask(port: int, question: Question, *, timeout: float = 2.5) -> Answer:
 
 def compare(coredns: Answer, fastdns: Answer, *, ttl_slack: int) -> Iterator[Mismatch]:
     """The fields that differ. A TTL may differ by `ttl_slack` (a cache counts down); an SOA's serial is each server's own."""
-    for field in ("status", "question", "opt"):
+    for field in ("status", "question", "opt", "opt_size", "options"):
         if (ours := getattr(fastdns, field)) != (theirs := getattr(coredns, field)):
-            yield Mismatch(field, theirs, ours)
+            yield Mismatch(field, str(theirs), str(ours))
     for flag in FLAGS:
         if (flag in coredns.flags) != (flag in fastdns.flags):
             yield Mismatch(f"flag {flag}", str(int(flag in coredns.flags)), str(int(flag in fastdns.flags)))
@@ -75,6 +77,8 @@ def compare(coredns: Answer, fastdns: Answer, *, ttl_slack: int) -> Iterator[Mis
 
 def _compare_section(field: str, coredns: Section, fastdns: Section, ttl_slack: int) -> Iterator[Mismatch]:
     theirs, ours = collections.Counter(_without_ttls(coredns)), collections.Counter(_without_ttls(fastdns))
+    if theirs != ours and sorted(_lowered(coredns)) == sorted(_lowered(fastdns)):
+        field = f"{field} spelling"
     if theirs != ours:
         yield Mismatch(field, _text(theirs - ours) or "has no other", _text(ours - theirs) or "has no other")
         return
@@ -86,6 +90,10 @@ def _compare_section(field: str, coredns: Section, fastdns: Section, ttl_slack: 
 
 def _without_ttls(section: Section) -> list[tuple[str, ...]]:
     return [(*record[:3], *record[4:]) for record in section]
+
+
+def _lowered(section: Section) -> list[tuple[str, ...]]:
+    return [tuple(part.lower() for part in record) for record in _without_ttls(section)]
 
 
 def _text(records: collections.Counter[tuple[str, ...]]) -> str:
@@ -129,6 +137,8 @@ def _read(reply: bytes) -> Answer:
         authority=_section(message, message.authority),
         additional=_section(message, message.additional),
         opt=_opt(message),
+        opt_size=message.payload if message.edns >= 0 else 0,
+        options="; ".join(f"option {int(option.otype)}: {option.to_text()}" for option in message.options),
     )
 
 
@@ -147,10 +157,7 @@ def _section(message: dns.message.Message, rrsets: list[dns.rrset.RRset]) -> Sec
 
 
 def _opt(message: dns.message.Message) -> str:
-    if message.edns < 0:
-        return "none"
-    options = "; ".join(f"option {int(option.otype)}: {option.to_text()}" for option in message.options)
-    return f"version {message.edns} size {message.payload} flags {message.ednsflags & 0xFFFF:#06x} {options}".strip()
+    return f"version {message.edns} flags {message.ednsflags & 0xFFFF:#06x}" if message.edns >= 0 else "none"
 
 
 def _class(number: int) -> str:

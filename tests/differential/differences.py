@@ -42,6 +42,7 @@ def _holds(name: str, wanted: Any, question: Question, coredns: Answer, fastdns:
         "has_option": question.option is not None,
         "coredns_truncated": "TC" in coredns.flags,
         "fastdns_truncated": "TC" in fastdns.flags,
+        "coredns_text": str(coredns),
     }
     if name.startswith("coredns_") and name not in facts:
         fact = getattr(coredns, name.removeprefix("coredns_"))
