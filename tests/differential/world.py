@@ -78,7 +78,7 @@ class World:
 
     def fill(self) -> Iterator[Change]:
         for name in NAMESPACES:
-            label = self._random.choice(("gold", "silver"))
+            label = self._random.choice(("gold", "gold", "gold", "silver"))
             yield self._put({"kind": "Namespace", "metadata": {"name": name, "labels": {"tier": label}}})
         for _ in range(self._services):
             yield from self._add_service()
