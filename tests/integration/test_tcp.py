@@ -1,0 +1,194 @@
+"""Clients on TCP: well-behaved ones, slow ones, and those that mean ill (RFC 7766)."""
+
+from __future__ import annotations
+
+import pathlib
+import socket
+import struct
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.differential.questions import Question
+from tests.integration.load import Load
+from tests.integration.test_processes import NAMES
+from tests.peers.process import wait_until
+from tests.peers.servers import Fastdns
+
+COREFILE = """.:{$PORT} {
+    bind 127.0.0.1
+    prometheus 127.0.0.1:{$METRICS}
+    hosts FOLDER/hosts
+}
+"""
+QUERY = Question("n1.example.org", "A").wire()
+BIG = 100  # addresses of one name: an answer of 1.6 KB
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fastdns]:
+    folder = tmp_path_factory.mktemp("tcp")
+    lines = [f"{address} {name}\n" for name, addresses in NAMES.items() for address in addresses]
+    lines += [f"198.51.100.{number} big.example.org\n" for number in range(BIG)]
+    (folder / "hosts").write_text("".join(lines))
+    with Fastdns(
+        folder=folder / "server", corefile=COREFILE.replace("FOLDER", str(folder)), env={}, workers=1
+    ) as running:
+        yield running
+
+
+def connect(server: Fastdns) -> socket.socket:
+    client = socket.create_connection(("127.0.0.1", server.port), timeout=5)
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return client
+
+
+def frame(wire: bytes) -> bytes:
+    return struct.pack(">H", len(wire)) + wire
+
+
+def numbered(number: int, wire: bytes = QUERY) -> bytes:
+    return struct.pack(">H", number) + wire[2:]
+
+
+def read_message(client: socket.socket) -> bytes:
+    """One answer; empty when the server has closed."""
+    head = read_exactly(client, 2)
+    return read_exactly(client, struct.unpack(">H", head)[0]) if head else b""
+
+
+def read_exactly(client: socket.socket, size: int) -> bytes:
+    octets = b""
+    while len(octets) < size:
+        part = client.recv(size - len(octets))
+        if not part:
+            return b""
+        octets += part
+    return octets
+
+
+def is_closed(client: socket.socket) -> bool:
+    try:
+        return client.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+def rcode(answer: bytes) -> int:
+    return answer[3] & 15
+
+
+def test_pipelined_queries_are_all_answered(server: Fastdns) -> None:
+    with connect(server) as client:
+        client.sendall(b"".join(frame(numbered(number)) for number in range(300)))
+        ids = [struct.unpack_from(">H", read_message(client))[0] for _ in range(300)]
+    assert sorted(ids) == list(range(300))
+
+
+@pytest.mark.parametrize("size", [0, 1, 11])
+def test_message_without_a_header_closes(server: Fastdns, size: int) -> None:
+    with connect(server) as client:
+        client.sendall(frame(bytes(size)))
+        assert is_closed(client)
+
+
+def test_octets_that_come_one_by_one_make_a_query(server: Fastdns) -> None:
+    with connect(server) as client:
+        for octet in frame(QUERY):
+            client.sendall(bytes([octet]))
+            time.sleep(0.02)
+        assert rcode(read_message(client)) == 0
+
+
+def test_half_a_message_is_waited_for_3_seconds(server: Fastdns) -> None:
+    with connect(server) as client:
+        began = time.monotonic()
+        client.sendall(frame(QUERY)[:20])
+        assert is_closed(client)
+        assert 2.5 < time.monotonic() - began < 4.5
+
+
+def test_half_close_still_gets_the_answers(server: Fastdns) -> None:
+    with connect(server) as client:
+        client.sendall(frame(numbered(1)) + frame(numbered(2)))
+        client.shutdown(socket.SHUT_WR)
+        assert {read_message(client)[:2], read_message(client)[:2]} == {b"\0\1", b"\0\2"}
+        assert is_closed(client)
+
+
+def test_malformed_query_is_formerr_and_the_next_is_answered(server: Fastdns) -> None:
+    with connect(server) as client:
+        client.sendall(frame(QUERY[:-3]) + frame(numbered(7)))
+        first, second = read_message(client), read_message(client)
+    assert (rcode(first), rcode(second)) == (1, 0)
+    assert second[:2] == b"\0\7"
+
+
+def test_large_answer_is_whole_over_tcp_and_cut_over_udp(server: Fastdns) -> None:
+    query = Question("big.example.org", "A").wire()
+    with connect(server) as client:
+        client.sendall(frame(query))
+        whole = read_message(client)
+    assert struct.unpack_from(">H", whole, 6)[0] == BIG
+    assert not whole[2] & 2
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagram:
+        datagram.settimeout(5)
+        datagram.sendto(query, ("127.0.0.1", server.port))
+        cut = datagram.recv(65535)
+    assert cut[2] & 2
+    assert len(cut) <= 1232
+
+
+def test_client_that_never_reads_is_cut_off(server: Fastdns) -> None:
+    query = Question("big.example.org", "A").wire()
+    with connect(server) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.settimeout(0.5)
+        with pytest.raises(OSError):  # its queries are not read any more, or it is cut off
+            for _ in range(200_000):
+                client.sendall(frame(query))
+        assert_answered_quickly(server)
+
+
+def assert_answered_quickly(server: Fastdns) -> None:
+    with connect(server) as client:
+        began = time.monotonic()
+        client.sendall(frame(QUERY))
+        assert rcode(read_message(client)) == 0
+        assert time.monotonic() - began < 0.5
+
+
+def test_many_idle_connections_leave_room_for_new_ones(server: Fastdns) -> None:
+    idle = [connect(server) for _ in range(200)]
+    try:
+        assert_answered_quickly(server)
+        with Load(server.port, NAMES, rate=500) as load:
+            wait_until(lambda: load.answered > 100, what="answers over UDP")
+        assert not load.faults, load.summary()
+        lines = server.metrics().splitlines()
+        (open_now,) = [float(line.split()[1]) for line in lines if line.startswith("fastdns_server_tcp_connections ")]
+        assert open_now <= 51
+    finally:
+        for client in idle:
+            client.close()
+
+
+def test_idle_connection_is_closed_after_10_seconds(server: Fastdns) -> None:
+    with connect(server) as client:
+        client.settimeout(15)
+        client.sendall(frame(QUERY))
+        read_message(client)
+        began = time.monotonic()
+        assert is_closed(client)
+        assert 9 < time.monotonic() - began < 12.5
+
+
+def test_reset_in_the_middle_harms_nobody(server: Fastdns) -> None:
+    for _ in range(20):
+        client = connect(server)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.sendall(b"".join(frame(numbered(number)) for number in range(50)))
+        client.close()
+    assert_answered_quickly(server)
+    assert "ERROR" not in pathlib.Path(server.folder / "log").read_text()
