@@ -60,7 +60,9 @@ def build(config: model.Config, counters: _counters.Counters) -> Program:
     program = Program(_answer.Engine(counters), config)
     for cluster in find_clusters(config):
         program.clusters.append(cluster)
-        program.engine.add_table()
+        # Until control tells more, its zones are known to be ours: SERVFAIL, and nothing of them goes upstream.
+        table = program.engine.add_table()
+        program.engine.apply(table, b"".join(map(hosts.encode_zone, cluster.zones)))
     for _, key, plugin in metrics.walk_plugins(config):
         add_shared(program, layout, key, plugin)
     for place in layout.blocks:
