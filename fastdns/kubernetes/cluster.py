@@ -278,7 +278,8 @@ class Cluster:
         """If the API server doesn't answer at first, answer from what was saved; names not in it stay SERVFAIL."""
         deadline = self._monotonic() + self.config.startup_timeout
         while not self.is_synced:
-            if self._monotonic() >= deadline or any(one.failure for one in self._reflectors):
+            is_late = self._monotonic() >= deadline and not any(self.tree.count(kind) for kind in self._kinds())
+            if is_late or any(one.failure for one in self._reflectors):
                 await self._load_state()
                 return
             await asyncio.sleep(0.05)

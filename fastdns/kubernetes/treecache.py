@@ -9,20 +9,18 @@ that alters no answer. What an object was is forgotten, so that an endpoint cost
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from fastdns.config import model
-from fastdns.kubernetes import nodes, objects, questions, records
+from fastdns.kubernetes import nodes, objects, parts, questions, records
 from fastdns.kubernetes.objects import Kind
 
 logger = logging.getLogger(__name__)
 
 FRAME_MAX = 65536
 """Octets of operations that `snapshot` and `drain_frames` put together; a larger one goes alone."""
-_LABEL = re.compile(r"[a-z0-9_](?:[-a-z0-9_]{0,61}[a-z0-9_])?")
 
 
 class TreeCache:
@@ -313,12 +311,12 @@ class TreeCache:
         return self._removes(service.labels) if was_served else iter(())
 
     def _apply_service(self, item: objects.Service, complain: records.Complain) -> None:
-        if not _are_labels(item.namespace, item.name, complain):
+        if not parts.are_labels(item.namespace, item.name, complain):
             return
         space = self._space(item.namespace)
         service = self._service(space, item.name)
         self._counts[Kind.SERVICES] += service.form == nodes.ABSENT
-        form, own, addresses = _service_parts(item, complain)
+        form, own, addresses = parts.service_parts(item, complain)
         if len(service.labels) > self._labels_max:
             complain(f"its name has {len(service.labels)} octets below the zone, {self._labels_max} are possible")
         service.uid, service.generation = nodes.short_uid(item.uid), self._generations[Kind.SERVICES]
@@ -352,7 +350,7 @@ class TreeCache:
         if known is not None and known.service.name != owner:
             self._forget(kind, known.service.space, item.name)
             known = None
-        if not owner or not _are_labels(item.namespace, owner, complain):
+        if not owner or not parts.are_labels(item.namespace, owner, complain):
             return
         if known is None:
             known = self._new_slice(kind, self._service(self._space(item.namespace), owner), item.name)
@@ -470,7 +468,7 @@ class TreeCache:
     # --- namespaces and pods -----------------------------------------------------------------------------------------
 
     def _apply_namespace(self, item: objects.Namespace, complain: records.Complain) -> None:
-        if not _are_labels(item.name, item.name, complain):
+        if not parts.are_labels(item.name, item.name, complain):
             return
         space = self._space(item.name)
         space.uid, space.generation = nodes.short_uid(item.uid), self._generations[Kind.NAMESPACES]
@@ -481,7 +479,7 @@ class TreeCache:
 
     def _apply_pod(self, item: objects.Pod, complain: records.Complain) -> None:
         """A pod's addresses. One that is being deleted stays as it is known, or unknown, as in CoreDNS."""
-        if self.config.pods != "verified" or not _are_labels(item.namespace, "x", complain):
+        if self.config.pods != "verified" or not parts.are_labels(item.namespace, "x", complain):
             return
         space = self.namespaces.get(item.namespace)
         pod = space.pods.get(item.name) if space else None
@@ -493,7 +491,7 @@ class TreeCache:
             pod = self._space(item.namespace).pods[item.name] = nodes.Pod()
             self._counts[Kind.PODS] += 1
         pod.uid, pod.generation = nodes.short_uid(item.uid), self._generations[Kind.PODS]
-        self._set_pod_addresses(item.namespace, pod, _pod_addresses(item, complain))
+        self._set_pod_addresses(item.namespace, pod, parts.pod_addresses(item, complain))
 
     def _set_pod_addresses(self, namespace: str, pod: nodes.Pod, addresses: tuple[str, ...]) -> None:
         if pod.addresses == addresses:
@@ -604,64 +602,6 @@ class TreeCache:
 
 
 # --- helpers ---------------------------------------------------------------------------------------------------------
-
-
-def _service_parts(item: objects.Service, complain: records.Complain) -> tuple[int, bytes, tuple[int, ...]]:
-    """A Service's form, its own octets and the keys of its cluster IPs."""
-    if item.is_external:
-        target = _external_target((item.spec.external_name or "") if item.spec else "", complain)
-        return (nodes.UNUSABLE, records.NO_GROUPS, ()) if target is None else (nodes.EXTERNAL, target, ())
-    if item.is_headless:
-        return nodes.HEADLESS, records.NO_GROUPS, ()
-    addresses = []
-    for text in item.cluster_ips:
-        address = records.parse_address(text)
-        if address is None:
-            complain(f"clusterIP {text!r} is no IP address")
-        else:
-            addresses.append(address)
-    if not addresses:
-        complain("it has no clusterIP, so no answer; a headless Service says clusterIP: None")
-        return nodes.UNUSABLE, records.NO_GROUPS, ()
-    ports = records.ports(item.spec.ports if item.spec else None, complain)
-    made = records.groups(ports, [(address, b"") for address in addresses])
-    return nodes.CLUSTER, made, tuple(dict.fromkeys(nodes.key_of(address) for address in addresses))
-
-
-def _external_target(text: str, complain: records.Complain) -> bytes | None:
-    """The wire name of an externalName; None: it can't be one, which is NXDOMAIN in CoreDNS if it is an address."""
-    if records.parse_address(text) is not None:
-        complain(f"externalName {text!r} is an address, not a name")
-        return None
-    try:
-        target = records.wire_name(text)
-    except records.NameTooLong as error:
-        complain(f"externalName: {error}")
-        return None
-    if target == b"\0":
-        complain("externalName is empty")
-        return None
-    return target
-
-
-def _are_labels(namespace: str, name: str, complain: records.Complain) -> bool:
-    """Whether both can be labels of a DNS name, lower case as Kubernetes has them."""
-    for field, text in (("namespace", namespace), ("name", name)):
-        if not _LABEL.fullmatch(text):
-            complain(f"its {field} {text[:80]!r} is no DNS label (1 to 63 of a-z, 0-9, -)")
-            return False
-    return True
-
-
-def _pod_addresses(item: objects.Pod, complain: records.Complain) -> tuple[str, ...]:
-    """The addresses as they are spelled, since a pod's name must spell them so (CoreDNS compares text)."""
-    found = []
-    for text in item.addresses:
-        if records.parse_address(text) is None:
-            complain(f"podIP {text!r} is no IP address")
-        else:
-            found.append(text)
-    return tuple(dict.fromkeys(found))
 
 
 def _plain(known: nodes.Service | nodes.Slice | nodes.Namespace | nodes.Pod) -> tuple[Any, ...]:
