@@ -278,7 +278,7 @@ class Client:
             self._counts.increment(metrics.REQUESTS, "<error>", "GET", host)
             if _is_tls(error):
                 self.refresh()  # the CA or our certificate may have been renewed
-            raise errors.ApiError(f"{access.server}: {_cause(error)}", 0, "unreachable") from error
+            raise errors.ApiError(f"{access.server}: {cause_of(error)}", 0, "unreachable") from error
         finally:
             self._counts.observe(metrics.REQUEST_DURATION, self._monotonic() - started, verb, host)
             if self._inflight is not None:
@@ -378,7 +378,7 @@ def _is_tls(error: BaseException | None) -> bool:
     return False
 
 
-def _cause(error: BaseException) -> str:
+def cause_of(error: BaseException) -> str:
     """The innermost reason of a failed request, without the objects that urllib3 shows around it."""
     while True:
         inner = getattr(error, "reason", None)

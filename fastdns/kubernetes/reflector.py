@@ -387,7 +387,7 @@ def _octets(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
         yield from response.stream(READ_SIZE, decode_content=True)
         response.release_conn()
     except (urllib3.exceptions.HTTPError, OSError) as error:
-        raise errors.ApiError(f"LIST was cut: {error}", 0, "cut") from error
+        raise errors.ApiError(f"LIST was cut: {api.cause_of(error)}", 0, "cut") from error
     finally:
         response.close()
 
@@ -401,7 +401,7 @@ def _lines(response: urllib3.BaseHTTPResponse) -> Iterator[list[bytes]]:
         except urllib3.exceptions.ReadTimeoutError as error:
             raise errors.ApiError("WATCH: silent for too long", 0, "silent") from error
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            raise errors.ApiError(f"WATCH was cut: {error}", 0, "cut") from error
+            raise errors.ApiError(f"WATCH was cut: {api.cause_of(error)}", 0, "cut") from error
         if not octets:
             return
         *lines, rest = (rest + octets).split(b"\n")

@@ -212,7 +212,7 @@ class TreeCache:
             self._apex_dirty = False
             operations += self._apex_operations()
         if operations:
-            self.serial = int(self._clock())
+            self.serial = max(int(self._clock()), self.serial)  # never back, whatever the clock does
             operations.append(records.serial(self.serial))
         if self.is_synced != self._sent_synced:
             self._sent_synced = self.is_synced
