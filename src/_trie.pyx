@@ -12,7 +12,7 @@ import os
 
 from fastdns.errors import TableError
 
-from fastdns._packet cimport AAAA, IN, NAME_MAX, OWNER_IS_QNAME, A
+from fastdns._packet cimport AA, AAAA, CNAME, IN, MESSAGE_MAX, NAME_MAX, NS, OWNER_IS_QNAME, RA, SRV, A
 from fastdns._service cimport Addresses, Asked, check_service, count_addresses, write_addresses
 from fastdns._wire cimport (
     Reader,
@@ -217,13 +217,23 @@ cdef bint _is_whole_name(const uint8_t* name, size_t size, bint has_root) noexce
 
 
 cdef bint _check_variable(const RawSet* raw) noexcept nogil:
-    """True if the set is `count` times a size and that many octets."""
+    """True if the set is `count` times a size and that many octets; names that answers follow must be names."""
     cdef Reader reader = reader_over(raw.octets, raw.size)
+    cdef bint is_name = raw.rtype == CNAME or raw.rtype == NS
     cdef uint16_t left = raw.count
+    cdef uint16_t size
+    cdef const uint8_t* octets
+    if raw.rtype == CNAME and (raw.form != WHOLE or raw.count != 1):
+        return False
     while left:
         left -= 1
-        read_octets(&reader, read_u16(&reader))
-    return not reader.failed and reader.pos == raw.size
+        size = read_u16(&reader)
+        octets = read_octets(&reader, size)
+        if octets == NULL or (is_name and not _is_whole_name(octets, size, raw.form == WHOLE)):
+            return False
+        if raw.form != WHOLE and size > MESSAGE_MAX - NAME_MAX:     # the zone follows
+            return False
+    return reader.pos == raw.size
 
 
 cdef Status _read_set(Reader* reader, RawSet* raw) noexcept nogil:
@@ -237,9 +247,13 @@ cdef Status _read_set(Reader* reader, RawSet* raw) noexcept nogil:
     if reader.failed or raw.form > SERVICE:
         return BROKEN
     if raw.form == FIXED:
-        return OK if raw.count and raw.size % raw.count == 0 and raw.size // raw.count <= 0xFFFF else BROKEN
+        if raw.count == 0 or raw.size % raw.count or raw.size // raw.count > 0xFFFF:
+            return BROKEN
+        return BROKEN if raw.rtype == CNAME or raw.rtype == NS else OK
     if raw.form != SERVICE:
         return OK if _check_variable(raw) else BROKEN
+    if raw.rtype != SRV or raw.count:
+        return BROKEN
     # The delta's own octets get the SEEN bits: they are the caller's private copy.
     if not check_service(<uint8_t*>raw.octets, raw.size):
         return BROKEN
@@ -540,6 +554,8 @@ cdef Status _put_zone(Table* table, Reader* reader) noexcept nogil:
     zone.positive = read_u16(reader)
     zone.nodata = read_u16(reader)
     zone.nxdomain = read_u16(reader)
+    if (zone.positive | zone.nodata | zone.nxdomain) & <uint16_t>~(AA | RA):
+        return BROKEN
     zone.soa_ttl = read_u32(reader)
     size = read_u16(reader)
     tail = read_octets(reader, size)
