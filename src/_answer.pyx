@@ -486,23 +486,28 @@ cdef class Engine(Plan):
         cdef Key key = _key_of(query)
         cdef Group* group = &self.groups[step.index]
         cdef Asked asked
+        cdef bint is_new = asker == NULL
         if not self._is_forwarded(step, query):
             return False
         if group.in_python or (peer.transport == STREAM and group.stream_in_python):
             result[0] = self._slow_down(block, index, SLOW_STREAM_FORWARD, query, peer, asker, no_limit, out, token)
+            if result[0] == PENDING and accepts_stale:
+                asker_of(&self.askers, token[0]).accepts_stale = True
             return True
         result[0] = PENDING
         asker = self._park(block, index, query, peer, asker, no_limit, token)
         if asker == NULL:
             result[0] = self._refuse(block, query, peer, REFUSED, EDE_NONE, out)
             return True
-        asker.accepts_stale = accepts_stale
+        if accepts_stale:
+            asker.accepts_stale = True
         asked = self.inflight.ask_upstream(step.index, &key, query.flags, token[0], self.now_ns,
                                            asker.started_ns + block.deadline_ns)
         if asked == ASK_FULL or asked == ASK_DEAD:
             result[0] = self._refuse(block, query, peer, REFUSED if asked == ASK_FULL else SERVFAIL,
                                      EDE_NONE if asked == ASK_FULL else EDE_NO_REACHABLE, out)
-            release_asker(&self.askers, asker)
+            if is_new:
+                release_asker(&self.askers, asker)      # else _resume sends the answer
         return True
 
     cdef Asker* _park(self, Block* block, uint8_t step, const Query* query, const Peer* peer, Asker* asker,
@@ -527,9 +532,8 @@ cdef class Engine(Plan):
         cdef Slowed* slowed
         if self.slowed_count < self.slowed_capacity:
             asker = self._park(block, step, query, peer, asker, no_limit, token)
-        elif asker != NULL:
-            release_asker(&self.askers, asker)
-            asker = NULL
+        else:
+            asker = NULL                    # one that was parked before is answered by _resume
         if asker == NULL:
             return self._refuse(block, query, peer, REFUSED, EDE_NONE, out) if out != NULL else DROPPED
         slowed = &self.slowed[(self.slowed_first + self.slowed_count) % self.slowed_capacity]
@@ -602,8 +606,7 @@ cdef class Engine(Plan):
         cdef uint64_t token
         restore_query(asker, &query)
         if self._run_steps(block, step, &query, &asker.peer, asker, asker.no_limit, &out, &token) == ANSWERED:
-            if asker.is_used:
-                self._finish(asker, &query, &out)
+            self._finish(asker, &query, &out)
 
     cdef CacheRule* _rule_for(self, const Block* block, const uint8_t* name_key, uint16_t name_len, const Reply* reply,
                               uint32_t* cache) noexcept nogil:
