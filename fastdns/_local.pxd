@@ -16,7 +16,7 @@ cpdef enum Outcome:
     FOLLOW = 5              # a CNAME leads out of the table
 
 cdef enum:
-    CHAIN_MAX = 8           # CNAMEs in a row, as CoreDNS
+    CHAIN_MAX = 11          # CNAMEs in a row, as CoreDNS
 
 cdef struct TtlBounds:      # what a cache in front of the table makes of TTLs; low above high: nothing
     uint32_t low
@@ -36,8 +36,8 @@ cdef struct Finding:
     const Zone* zone        # of the question's name
     uint16_t zone_at        # where its name starts in the question's name
     uint8_t chain_len       # CNAMEs before the last name
-    const RecordSet* chain[8]
-    const NameData* chain_data[8]
+    const RecordSet* chain[11]
+    const NameData* chain_data[11]
     const NameData* data
     const RecordSet* records    # the set that answers; NULL: none, or SOA
     bint is_soa

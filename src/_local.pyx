@@ -177,6 +177,15 @@ cdef bint _parse_ipv6(const uint8_t* label, uint8_t* address) noexcept nogil:
     return True
 
 
+cdef bint _is_mapped(const uint8_t* address) noexcept nogil:
+    """True for ::ffff:0:0/96 (RFC 4291 section 2.5.5.2)."""
+    cdef uint8_t index
+    for index in range(10):
+        if address[index]:
+            return False
+    return address[10] == 0xFF and address[11] == 0xFF
+
+
 cdef bint _make_pod(Finding* finding, const Query* query, const uint8_t* label, const uint8_t* below) noexcept nogil:
     """Make the SERVICE block of the pod that a label spells; `below` is the rest of the name, down to its zone's
     first."""
@@ -184,8 +193,12 @@ cdef bint _make_pod(Finding* finding, const Query* query, const uint8_t* label, 
     cdef Writer writer = writer_over(finding.pod, sizeof(finding.pod))
     cdef uint8_t family = 4 if _parse_ipv4(label, address) else 6
     cdef size_t below_len = query.name_key + finding.zone_at - below
-    if family == 6 and not _parse_ipv6(label, address):
-        return False
+    if family == 6:
+        if not _parse_ipv6(label, address):
+            return False
+        if _is_mapped(address):             # ::ffff:10.0.0.1 is an IPv4 address to CoreDNS, too
+            memcpy(address, address + 12, 4)
+            family = 4
     write_u8(&writer, <uint8_t>(label[0] + 1 + below_len))
     write_octets(&writer, label, <size_t>label[0] + 1)
     write_octets(&writer, below, below_len)
@@ -374,8 +387,8 @@ cdef Outcome _follow(Finding* finding, const Query* query) noexcept nogil:
         finding.chain_data[finding.chain_len] = finding.data
         finding.chain_len += 1
         _take_target(finding, cname)
-        if finding.target_len == 0 or is_below(query.name_key, query.qname_len, finding.target, finding.target_len):
-            return NODATA                   # a loop: to itself, or to a name above it
+        if finding.target_len == 0 or is_below(finding.target, finding.target_len, query.name_key, query.qname_len):
+            return NODATA                   # a loop: to itself, or to a name below it
         if not is_below(finding.target, finding.target_len, finding.zone.name, finding.zone.name_len):
             return FOLLOW
         outcome = _decide_target(finding, query.qtype)
