@@ -132,8 +132,9 @@ cdef class UdpListener:
         engine.set_sender(listener, _send_late, <void*>self)
 
     def __dealloc__(self):
-        if self.engine is not None:
-            self.engine.set_sender(self.listener, NULL, NULL)
+        if self.engine is not None and self.listener < self.engine.listener_count:
+            if self.engine.listeners[self.listener].context == <void*>self:    # not another's that came since
+                self.engine.set_sender(self.listener, NULL, NULL)
         free(self.slots)
         free(self.late)
 
