@@ -1,4 +1,4 @@
-"""Deltas of a name table written by hand, for tests of what is compiled: independent of fastdns.kubernetes, which makes real ones."""
+"""Deltas of a name table written by hand: independent of fastdns.kubernetes, which makes real ones."""
 
 import ipaddress
 import struct
