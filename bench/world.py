@@ -3,8 +3,7 @@
 Everything follows from a size, so that the fake API server, a zone file and the load agree without passing data.
 Service `i` has a cluster IP of each family and two named ports; of each ten one has IPv4 only (its AAAA is NODATA), and
 one is headless, so that what happens to its EndpointSlice can be seen in answers. Objects carry the metadata that real
-ones do,
-managedFields too: parsing it is work.
+ones do, managedFields too: parsing it is work.
 """
 
 from __future__ import annotations
