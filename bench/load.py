@@ -126,6 +126,16 @@ def ask_once(port: int, wire: bytes, *, timeout: float = 1.0) -> bytes | None:
             return None
 
 
+def all_right(port: int, questions: Sequence[Question], *, since: float, timeout: float) -> float:
+    """Ask all of them until each answer was right once. Seconds from `since`. Raises TimeoutError."""
+    left = list(questions)
+    while left:
+        left = [left[number] for number in wrong_answers(port, left)]
+        if time.monotonic() - since > timeout:
+            raise TimeoutError(f"{len(left)} of {len(questions)} answers on port {port} are wrong after {timeout} s")
+    return time.monotonic() - since
+
+
 def wrong_answers(port: int, questions: Sequence[Question]) -> list[int]:
     """Indexes of the questions whose answer isn't right."""
     found = []

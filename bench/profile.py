@@ -29,6 +29,8 @@ def main(argv: list[str] | None = None) -> int:
         running, port, _ = measure.start_entrant(entrant, scene)
         client = load.Client(port, scenario.questions)
         try:
+            if not entrant.is_floor:
+                load.all_right(port, scenario.checked, since=running.started, timeout=measure.START_TIMEOUT)
             print(measure.describe(measure.measure(running, client, asking, seconds=bench.seconds, salt=1)))
             print(system_calls(running, client, asking, bench.seconds))
             print(samples(running, client, asking, bench.seconds, place))
