@@ -171,14 +171,15 @@ def add_group(engine: _answer.Engine, plugin: model.Forward, place: metrics.Grou
         failfast=plugin.failfast_all_unhealthy_upstreams,
         failover=plugin.failover,
         source_address=plugin.source_address,
-        in_python=asks_streams_only(plugin),
-        stream_in_python=not plugin.prefer_udp,
+        in_python=asks_in_python(plugin),
         first_slot=place.first,
     )
 
 
-def asks_streams_only(plugin: model.Forward) -> bool:
-    return plugin.force_tcp or any(upstream.protocol is model.Protocol.TLS for upstream in plugin.upstreams)
+def asks_in_python(plugin: model.Forward) -> bool:
+    """TCP and TLS; and `prefer_udp`, which asks over TCP what came back truncated over UDP."""
+    is_tls = any(upstream.protocol is model.Protocol.TLS for upstream in plugin.upstreams)
+    return plugin.force_tcp or plugin.prefer_udp or is_tls
 
 
 def encode_side(side: model.CacheSide) -> tuple[int, int, int]:
