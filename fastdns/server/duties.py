@@ -60,13 +60,7 @@ class Duties:
     # --- life -------------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Before the first query: whatever it needs is there.
-
-        A cluster's table holds its zones from the beginning, so that names of the cluster fail until records come and are
-        not asked upstream.
-        """
-        for number, plugin in enumerate(self._program.clusters):
-            self._engine.apply(number, b"".join(hosts.encode_zone(zone, flags=hosts.NO_SOA) for zone in plugin.zones))
+        """Before the first query: whatever it needs is there."""
         for table, source in self._sources:
             for delta in source.start():
                 self._engine.apply(table.table, delta)
