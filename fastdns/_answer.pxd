@@ -56,7 +56,7 @@ cdef class Engine(Plan):
     cdef uint32_t _number_of(self, const Block* block) noexcept nogil
     cdef void _observe(self, Block* block, const Query* query, const Peer* peer, const uint8_t* answer,
                        size_t answer_size, uint64_t elapsed_ns) noexcept nogil
-    cdef void _note_answer(self, Block* block, const Query* query, const Peer* peer, uint16_t flags, uint16_t rcode,
+    cdef void _note_answer(self, Block* block, const Query* query, const Peer* peer, const uint8_t* answer,
                            size_t answer_size, uint64_t elapsed_ns) noexcept nogil
     cdef void _note_failure(self, Block* block, const Asker* asker, const Answered* answered) noexcept nogil
     cdef size_t _limit_of(self, const Block* block, const Query* query, const Peer* peer, bint no_limit) noexcept nogil

@@ -78,8 +78,9 @@ class Engine(Plan):
         """[(token, answer)] of what ask() gave tokens for; an empty answer: none is owed."""
     def log_records(
         self,
-    ) -> list[tuple[int, float, tuple[str, int], str, bool, bytes, int, int, int, int]]:
-        """[(block, seconds, remote, local, is_stream, query, rcode, flags, answer size, query size)] since the last call."""
+    ) -> list[tuple[int, float, tuple[str, int], str, bool, bytes, int, int, int, int, bool]]:
+        """[(block, seconds, remote, local, is_stream, query, rcode, flags, answer size, query size, is_nodata)] since
+        the last call."""
     def error_records(self) -> list[tuple[int, int, bytes, int, int, int, tuple[str, int]]]:
         """[(block, rcode, header and question, failure, group, upstream, remote)] since the last call."""
     def dropped_notes(self) -> int:

@@ -65,6 +65,7 @@ cdef struct Note:
     uint16_t query_size
     bint has_edns
     bint wants_dnssec
+    bint is_nodata          # NOTE_LOG
     uint8_t failure         # NOTE_ERROR
     uint32_t group          # NOTE_ERROR
     uint32_t upstream       # NOTE_ERROR

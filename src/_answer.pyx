@@ -271,18 +271,21 @@ cdef class Engine(Plan):
         else:
             block.unobserved += 1
         if block.logs:
-            self._note_answer(block, query, peer, flags, rcode, answer_size, elapsed_ns)
+            self._note_answer(block, query, peer, answer, answer_size, elapsed_ns)
 
-    cdef void _note_answer(self, Block* block, const Query* query, const Peer* peer, uint16_t flags, uint16_t rcode,
+    cdef void _note_answer(self, Block* block, const Query* query, const Peer* peer, const uint8_t* answer,
                            size_t answer_size, uint64_t elapsed_ns) noexcept nogil:
+        cdef bint has_header = answer_size >= <size_t>HEADER_SIZE
         cdef Note* note = add_note(&self.logs, NOTE_LOG, query.wire, <size_t>HEADER_SIZE + query.qname_len + 4)
         if note == NULL:
             return
         note.block = self._number_of(block)
         note.elapsed_ns = elapsed_ns if elapsed_ns else _monotonic_ns() - self.now_ns
         note.peer = peer[0]
-        note.rcode = rcode
-        note.flags = flags
+        note.flags = load_u16(answer + 2) if has_header else 0
+        note.rcode = note.flags & <uint16_t>RCODE_MASK
+        # An empty answer with something in the authority section: NODATA, as CoreDNS sorts answers for its log.
+        note.is_nodata = has_header and note.rcode == 0 and load_u16(answer + 6) == 0 and load_u16(answer + 8) != 0
         note.udp_size = query.udp_size
         note.query_size = <uint16_t>(query.wire_len if query.wire_len < 0xFFFF else 0xFFFF)
         note.has_edns = query.has_edns
@@ -937,8 +940,8 @@ cdef class Engine(Plan):
         return result
 
     def log_records(self):
-        """[(block, seconds, remote, local, is_stream, query, rcode, flags, answer size, query size)] since the last
-        call."""
+        """[(block, seconds, remote, local, is_stream, query, rcode, flags, answer size, query size, is_nodata)] since
+        the last call."""
         cdef Note* note = take_note(&self.logs)
         result = []
         while note != NULL:
@@ -946,7 +949,7 @@ cdef class Engine(Plan):
                 note.block, note.elapsed_ns / 1e9, remote_of(&note.peer), local_of(&note.peer),
                 note.peer.transport != UDP,
                 query_octets(note_octets(note), note.size, note.has_edns, note.udp_size, note.wants_dnssec),
-                note.rcode, note.flags, note.answer_size, note.query_size,
+                note.rcode, note.flags, note.answer_size, note.query_size, bool(note.is_nodata),
             ))
             free(note)
             note = take_note(&self.logs)

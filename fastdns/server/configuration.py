@@ -62,7 +62,9 @@ def describe(config: model.Config) -> str:
     for block in config.blocks:
         listeners = ", ".join(_describe_listener(listener) for listener in block.listeners)
         lines.append(f"{block.zone} on {listeners} ({block.file}:{block.line})")
-        words = ", ".join(" ".join((type(plugin).__name__.lower(), *getattr(plugin, "zones", ()))) for plugin in block.plugins)
+        words = ", ".join(
+            " ".join((type(plugin).__name__.lower(), *getattr(plugin, "zones", ()))) for plugin in block.plugins
+        )
         lines.append(f"    {words or 'no plugins: every query is refused'}")
     return "\n".join(lines)
 

@@ -119,30 +119,9 @@ class Duties:
 
     def _write_queries(self) -> None:
         as_json = self._worker.setup.options.as_json
-        for (
-            block,
-            seconds,
-            remote,
-            local,
-            is_stream,
-            query,
-            rcode,
-            flags,
-            size,
-            query_size,
-        ) in self._engine.log_records():
-            answered = querylog.Answered(
-                question=questions.read_question(query),
-                remote=remote,
-                local=(local, 0),
-                is_stream=is_stream,
-                query_size=query_size,
-                rcode=rcode,
-                flags=flags,
-                size=size,
-                seconds=seconds,
-            )
-            line = querylog.format_line(self._logs[block], answered)
+        for record in self._engine.log_records():
+            answered = querylog.read_record(record)
+            line = querylog.format_line(self._logs[record[0]], answered)
             if line is not None and as_json:
                 query_logger.info("%s", line, extra={"fields": querylog.json_fields(answered)})
             elif line is not None:

@@ -42,11 +42,31 @@ class Answered:
     flags: int
     size: int
     seconds: float
-    is_empty: bool = False  # NOERROR without an answer record
+    is_nodata: bool = False
 
     @property
     def bufsize(self) -> int:
         return STREAM_SIZE if self.is_stream else self.question.udp_size
+
+
+Record = tuple[int, float, tuple[str, int], str, bool, bytes, int, int, int, int, bool]
+
+
+def read_record(record: Record) -> Answered:
+    """What Engine.log_records tells of one query."""
+    _, seconds, remote, local, is_stream, query, rcode, flags, size, query_size, is_nodata = record
+    return Answered(
+        question=questions.read_question(query),
+        remote=remote,
+        local=(local, 0),
+        is_stream=is_stream,
+        query_size=query_size,
+        rcode=rcode,
+        flags=flags,
+        size=size,
+        seconds=seconds,
+        is_nodata=is_nodata,
+    )
 
 
 def format_line(rules: tuple[model.LogRule, ...], answered: Answered) -> str | None:
@@ -64,7 +84,7 @@ def is_within(name: str, zone: str) -> bool:
 
 def classify(answered: Answered) -> str:
     """As CoreDNS's response.Classify: success, denial or error."""
-    if answered.rcode == NXDOMAIN or (answered.rcode == NOERROR and answered.is_empty):
+    if answered.rcode == NXDOMAIN or (answered.rcode == NOERROR and answered.is_nodata):
         return "denial"
     return "success" if answered.rcode == NOERROR else "error"
 

@@ -43,6 +43,15 @@ example.org:{$PORT} {
     bind 127.0.0.1
     hosts FOLDER/hosts
 }
+denied.local:{$PORT} {
+    bind 127.0.0.1
+    log . "{type} {name} {rcode}" {
+        class denial
+    }
+    kubernetes denied.local {
+        manifests FOLDER/services.yaml
+    }
+}
 invalid:{$PORT} {
     bind 127.0.0.1
     template_is_not_needed
@@ -109,6 +118,17 @@ def test_query_log_has_the_format_that_was_asked_for(server: Fastdns) -> None:
     ask(server, "out.Shop.svc.cluster.local")
     expected = "[INFO] A out.shop.svc.cluster.local. udp NOERROR qr,aa,rd\n"
     wait_until(lambda: expected in server.log(), timeout=5, what="the line")
+
+
+def test_query_log_has_only_the_classes_that_were_asked_for(server: Fastdns) -> None:
+    ask(server, "x.denied.local", "A")
+    ask(server, "denied.local", "MX")
+    for line in ("A x.denied.local. NXDOMAIN", "MX denied.local. NOERROR"):
+        wait_until(lambda line=line: f"[INFO] {line}\n" in server.log(), timeout=5, what="the line")
+    ask(server, "denied.local", "SOA")
+    ask(server, "denied.local", "MX")
+    wait_until(lambda: server.log().count("MX denied.local. NOERROR") == 2, timeout=5, what="the line")
+    assert "SOA denied.local." not in server.log()
 
 
 def test_loop_ends_the_server(tmp_path: pathlib.Path) -> None:

@@ -54,11 +54,11 @@ def test_edns_and_tcp_sizes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rcode", "is_empty", "expected"),
+    ("rcode", "is_nodata", "expected"),
     [(0, False, "success"), (0, True, "denial"), (3, True, "denial"), (2, True, "error"), (5, True, "error")],
 )
-def test_classes(rcode: int, is_empty: bool, expected: str) -> None:
-    answered = dataclasses.replace(ANSWERED, rcode=rcode, is_empty=is_empty)
+def test_classes(rcode: int, is_nodata: bool, expected: str) -> None:
+    answered = dataclasses.replace(ANSWERED, rcode=rcode, is_nodata=is_nodata)
     for name in ("success", "denial", "error"):
         assert (line("x", answered, name) is not None) == (name == expected)
 
