@@ -92,6 +92,7 @@ cdef class Engine(Plan):
     cdef void _resume(self, Asker* asker, uint8_t step) noexcept nogil
     cdef CacheRule* _rule_for(self, const Block* block, const uint8_t* name_key, uint16_t name_len, const Reply* reply,
                               uint32_t* cache) noexcept nogil
+    cdef bint _goes_on(self, const Block* block, uint8_t index, const Reply* reply) noexcept nogil
     cdef void _give(self, Asker* asker, const Reply* reply) noexcept nogil
     cdef void _store(self, const Block* block, const Key* key, const Reply* reply) noexcept nogil
     cdef void _truncate(self, Asker* asker) noexcept nogil

@@ -80,6 +80,7 @@ from fastdns._inflight cimport (
 )
 from fastdns._local cimport FAILED, FOLLOW, NXDOMAIN, PASS, Finding, Limits, TtlBounds, find_answer, write_finding
 from fastdns._message cimport (
+    REPLY_EMPTY,
     REPLY_NODATA,
     REPLY_NXDOMAIN,
     REPLY_OK,
@@ -629,18 +630,27 @@ cdef class Engine(Plan):
                 return rule
         return NULL
 
+    cdef bint _goes_on(self, const Block* block, uint8_t index, const Reply* reply) noexcept nogil:
+        """True if a reply leads to the next forward step; without one it is given, as CoreDNS does."""
+        cdef const Step* step = &block.steps[index]
+        if step.kind != STEP_FORWARD or index + 1 >= block.step_count:
+            return False
+        if block.steps[index + 1].kind != STEP_FORWARD:
+            return False
+        if has_rcode(step.next_rcodes, reply.rcode):
+            return True
+        return step.next_on_nodata and (reply.kind == REPLY_NODATA or reply.kind == REPLY_EMPTY)
+
     cdef void _give(self, Asker* asker, const Reply* reply) noexcept nogil:
         """Answer one asker with the reply in self.stored; or go on behind the forward step, if `next` says so."""
         cdef Block* block = self.blocks[asker.block]
-        cdef Step* step = &block.steps[asker.step]
         cdef Writer out = writer_over(self.answer, MESSAGE_MAX)
         cdef Query query
         cdef CacheRule* rule
         cdef uint32_t cache = 0
         cdef uint32_t ttl = 0
         cdef bint bounded
-        if step.kind == STEP_FORWARD and (has_rcode(step.next_rcodes, reply.rcode)
-                                          or (step.next_on_nodata and reply.kind == REPLY_NODATA)):
+        if self._goes_on(block, asker.step, reply):
             self._resume(asker, asker.step + 1)
             return
         restore_query(asker, &query)

@@ -13,6 +13,7 @@ import socket
 from fastdns import _message, _packet, errors
 from fastdns._answer import Engine
 from fastdns._counters import Counters
+from fastdns._trie import Form
 from fastdns._udp import UdpListener
 from tests.fuzz import fuzz_trie
 from tests.unit import deltas
@@ -34,7 +35,7 @@ ASKED = [
 ]
 NAME_SERVERS = deltas.put(
     "cluster.local",
-    deltas.record_set(2, deltas.Form.ZONED, 30, 1, deltas.sized(deltas.labels("kubernetes.default.svc"))),
+    deltas.record_set(2, Form.ZONED, 30, 1, deltas.sized(deltas.labels("kubernetes.default.svc"))),
 )
 
 

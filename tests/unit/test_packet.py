@@ -8,7 +8,7 @@ import dns.rcode
 import pytest
 
 from fastdns import _packet
-from tests.unit import engines
+from tests.unit import deltas, engines
 from tests.unit.packets import NAME, header, labels, opt, option, query, question, record, with_additional
 
 SILENCE, OK = -1, 0
@@ -158,7 +158,7 @@ TABLE = [
 def world() -> engines.World:
     """The example cluster; other names fall to a root zone that is empty."""
     made = engines.cluster()
-    made.add_table(engines.deltas.zone(".") + engines.deltas.synced())
+    made.add_table(deltas.zone(".") + deltas.synced())
     return made
 
 

@@ -5,6 +5,7 @@ import dns.message
 import pytest
 
 from fastdns._answer import Reason
+from fastdns._trie import Form
 from tests.unit import deltas, engines
 
 Z = "cluster.local"
@@ -13,7 +14,7 @@ Z = "cluster.local"
 def chain_of(length: int) -> engines.World:
     world = engines.World()
     links = [deltas.put(f"c{at}.{Z}", deltas.cname(f"c{at + 1}.{Z}", ttl=at + 1)) for at in range(length)]
-    last = deltas.put(f"c{length}.{Z}", deltas.record_set(1, deltas.Form.FIXED, 7, 1, b"\x0a\0\0\1"))
+    last = deltas.put(f"c{length}.{Z}", deltas.record_set(1, Form.FIXED, 7, 1, b"\x0a\0\0\1"))
     world.add_table(deltas.zone(Z) + b"".join(links) + last + deltas.synced())
     return world
 
