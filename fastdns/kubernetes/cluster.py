@@ -202,7 +202,7 @@ class Cluster:
     def _apply(self, change: Change) -> None:
         kind = change.kind
         if change.op is Op.PUT and change.item is not None:
-            self.tree.apply(kind, change.item)
+            self._put(kind, change.item)
         elif change.op is Op.GONE:
             self.tree.remove(kind, change.namespace, change.name, uid=change.uid)
         elif change.op is Op.KEEP:
@@ -212,6 +212,14 @@ class Cluster:
             self.tree.begin_list(kind)
         else:
             self._end_list(kind)
+
+    def _put(self, kind: Kind, item: objects.AnyObject) -> None:
+        """Apply an object. One that meets a bug of ours stays as it was, and costs no other."""
+        try:
+            self.tree.apply(kind, item)
+        except Exception:
+            logger.exception("%s: not applied: %r", kind, item)
+            self.tree.keep(kind, item.namespace, item.name)
 
     def _end_list(self, kind: Kind) -> None:
         gone = self.tree.end_list(kind)
@@ -267,7 +275,7 @@ class Cluster:
         for kind in wanted:
             self.tree.begin_list(kind)
             for item in found[kind]:
-                self.tree.apply(kind, item)
+                self._put(kind, item)
             self.tree.end_list(kind)
         self.tree.set_synced(True)
         self._send()

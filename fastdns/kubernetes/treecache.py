@@ -596,9 +596,10 @@ class TreeCache:
         if not found:
             return
         self._complaints[kind, name] = found
+        shown = name if name.isprintable() else ascii(name)
         for sentence in dict.fromkeys(found):
             if sentence not in known:
-                self._complain(f"{kind} {name}: {sentence}")
+                self._complain(f"{kind} {shown}: {sentence}")
 
 
 # --- helpers ---------------------------------------------------------------------------------------------------------

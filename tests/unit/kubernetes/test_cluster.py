@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from fastdns.kubernetes import client, cluster, metrics, objects
+from fastdns.kubernetes import client, cluster, metrics, objects, treecache
 from tests.unit.kubernetes import delta, worlds
 from tests.unit.kubernetes.fake_apiserver import LIST, FakeApiServer, Fault
 
@@ -302,3 +302,25 @@ def test_no_api_server_is_known_at_all() -> None:
 
         asyncio.run(main())
     assert client.SERVICE_ACCOUNT.startswith("/var/run/secrets")
+
+
+def test_an_object_that_meets_a_bug_costs_itself_alone(
+    server: FakeApiServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    true_apply = treecache.TreeCache.apply
+
+    def apply(tree: treecache.TreeCache, kind: objects.Kind, item: objects.AnyObject) -> None:
+        if item.name == "trouble":
+            raise RuntimeError("a bug")
+        true_apply(tree, kind, item)
+
+    monkeypatch.setattr(treecache.TreeCache, "apply", apply)
+    put(server, worlds.service("trouble", "10.0.0.3"))
+
+    async def main() -> None:
+        async with running(endpoint=server.url) as one:
+            await one.synced()
+            assert one.ask("web.ns.svc") == {"10.0.0.1"}
+
+    asyncio.run(main())
+    assert "services: not applied" in caplog.text
