@@ -68,9 +68,14 @@ def build(config: model.Config, counters: _counters.Counters) -> Program:
     for place in layout.blocks:
         add_block(program, place)
     for listener in dict.fromkeys(place.listener for place in layout.blocks):
-        served = [number for number, place in enumerate(program.blocks) if place.listener == listener]
-        program.listeners[listener] = program.engine.add_listener(served, server_port=listener.port)
+        program.listeners[listener] = add_listener(program, listener)
     return program
+
+
+def add_listener(program: Program, listener: model.Listener) -> int:
+    """Each UDP socket needs a number of its own, since late answers leave by the socket of their query's."""
+    served = [number for number, place in enumerate(program.blocks) if place.listener == listener]
+    return program.engine.add_listener(served, server_port=listener.port)
 
 
 def find_clusters(config: model.Config) -> list[model.Kubernetes]:

@@ -119,8 +119,9 @@ class Worker:
             return
         self.is_serving = True
         for listener, number in self.program.listeners.items():
-            for one in self.setup.udp[listener]:
-                udp = _udp.UdpListener(self.engine, number, one.fileno())
+            for place, one in enumerate(self.setup.udp[listener]):
+                own = compiler.add_listener(self.program, listener) if place else number
+                udp = _udp.UdpListener(self.engine, own, one.fileno())
                 self._udp[one.fileno()] = udp
                 self.loop.add_reader(one.fileno(), self._on_datagrams, udp)
             for one in self.setup.tcp[listener]:
