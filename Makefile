@@ -2,6 +2,7 @@
 # make test       every test that needs Python and a C compiler alone
 # make peers      build and install the real components: API server, etcd, CoreDNS, knot, dnsmasq, unbound, dnsperf, dig
 # make test-all   make test, and the tests against them
+# make demo       a real API server with examples/cluster in it, and fastdns beside it (after make peers)
 # make lint       ruff, mypy, stubtest, cython-lint, import-linter, codespell
 # make fuzz       fuzz targets under AddressSanitizer and UBSan, FUZZ_SECONDS (default 60) each
 # make wheel      sdist and wheel in dist/
@@ -13,7 +14,7 @@ BIN = $(VENV)/bin
 FUZZ_SECONDS ?= 60
 PYTEST_ARGS ?=
 
-.PHONY: run test peers test-all lint fuzz wheel clean build
+.PHONY: run test peers test-all demo lint fuzz wheel clean build
 .DELETE_ON_ERROR:
 
 run: build
@@ -39,6 +40,9 @@ peers: $(VENV)/.stamp
 test-all: build
 	@$(BIN)/python -m tests.peers.build --find || echo "The tests that need these will fail; \`make peers\` gets them."
 	$(BIN)/python -m pytest --peers $(PYTEST_ARGS)
+
+demo: build
+	@exec $(BIN)/python -m tests.peers.demo
 
 lint: build $(VENV)/.stamp-dev
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.project.lint
