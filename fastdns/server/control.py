@@ -67,7 +67,7 @@ class Control:
         self._ended: asyncio.Future[None] = loop.create_future()
         self._reloader = reload.Reloader(
             self._setup.config,
-            load=lambda: configuration.load(self._setup.path, port=self._setup.port),
+            load=self._load,
             adopt=self._adopt,
             on_failure=lambda: self._tell(Kind.RELOAD_FAILED),
         )
@@ -78,6 +78,11 @@ class Control:
         await self._ended
         reloading.cancel()
         await asyncio.gather(*(one.stop() for one in self._clusters.values()), return_exceptions=True)
+
+    def _load(self) -> model.Config:
+        if self._setup.path == configuration.STDIN:
+            return self._configs[self._serving]  # it can be read once only
+        return configuration.load(self._setup.path, port=self._setup.port)
 
     def _on_message(self) -> None:
         messages = self._channel.receive()

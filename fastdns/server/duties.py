@@ -83,11 +83,14 @@ class Duties:
 
     def on_beat(self) -> None:
         """Once a second."""
-        for group, upstream in self._engine.failing_upstreams():
-            self._forwarders[group].health.on_failure(upstream)
         dropped = self._worker.lines.dropped + self._engine.dropped_notes()
         self._worker.counters.set(WorkerSlot.WORKER_LOG_DROPPED, dropped)
         self._worker.lines.flush()
+
+    def check_upstreams(self) -> None:
+        """Have those checked that have failed."""
+        for group, upstream in self._engine.failing_upstreams():
+            self._forwarders[group].health.on_failure(upstream)
 
     def _repeat(self, seconds: float, action: Callable[[], None]) -> None:
         def turn() -> None:
@@ -100,8 +103,14 @@ class Duties:
     # --- hosts --------------------------------------------------------------------------------------------------------
 
     def _refresh(self, table: compiler.HostsTable, source: hosts.HostsSource) -> None:
-        for delta in source.refresh():
+        if source.is_changed():
+            self._worker.slow.start(self._take_hosts(table, source))
+
+    async def _take_hosts(self, table: compiler.HostsTable, source: hosts.HostsSource) -> None:
+        """Read a file, which may be large, in a thread; apply it in steps. Queries are answered meanwhile."""
+        for delta in await asyncio.to_thread(lambda: list(source.refresh())):
             self._engine.apply(table.table, delta)
+            await asyncio.sleep(0)
         self._show_hosts(table, source)
 
     def _show_hosts(self, table: compiler.HostsTable, source: hosts.HostsSource) -> None:

@@ -68,6 +68,14 @@ class HostsSource:
         yield from self._replace(self._load() or [])
         yield struct.pack(">BB", SYNCED, 1)
 
+    def is_changed(self) -> bool:
+        """True if the file is another than the one that is served; one that can't be read is none."""
+        try:
+            status = os.stat(self.plugin.path)
+        except OSError:
+            return False
+        return (status.st_mtime_ns, status.st_size) != self._stamp
+
     def refresh(self) -> Iterator[bytes]:
         """Deltas for what has changed in the file, if it has."""
         lines = self._load()

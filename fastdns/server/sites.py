@@ -112,10 +112,11 @@ class Sites:
 
     def find_unready(self) -> list[str]:
         """Plugins that can't answer yet. One that once could is not asked again, as `monitor` says."""
+        self._note_serving()
         missing = set(self._unready)
         if self._is_sticky:
             missing -= self._was_ready
-        if not self._server.current.is_serving and "server" not in self._was_ready:
+        if "server" not in self._was_ready:
             missing.add("server")
         return sorted(missing)
 
@@ -124,6 +125,10 @@ class Sites:
         self._unready = frozenset(name for name in names.split(",") if name)
         if "kubernetes" not in self._unready:
             self._was_ready.add("kubernetes")
+        self._note_serving()
+
+    def _note_serving(self) -> None:
+        """Workers that die later are replaced within the time of a probe: that is no reason to send clients elsewhere."""
         if self._server.current.is_serving:
             self._was_ready.add("server")
 

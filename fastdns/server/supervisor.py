@@ -74,7 +74,8 @@ class Supervisor:
         for seat in self.current.seats:
             self._start_worker(self.current, seat, is_first=True)
         on_started()
-        self.loop.call_later(TICK, self._tick)
+        self._tick_due = self.loop.time() + TICK
+        self.loop.call_at(self._tick_due, self._tick)
         self.loop.run_forever()
         return self._exit_status
 
@@ -106,6 +107,7 @@ class Supervisor:
             logger.info("plugin/health: Going into lameduck mode for %s", format_seconds(lameduck))
             await asyncio.sleep(lameduck)
         self._abandon_next("the server ends")
+        self._tell_control(Kind.STOP)
         for bound in self.bound.values():
             bound.close_tcp()
         self.current.drain(wait=True)
@@ -225,6 +227,10 @@ class Supervisor:
 
     def _on_control_death(self, status: int) -> None:
         assert self.control is not None
+        if self.is_ending:
+            self.loop.remove_reader(self.control.channel)
+            self.control = None
+            return
         end = children.describe_end(status)
         logger.error("control (process %d) %s; another takes its place", self.control.pid, end)
         self.loop.remove_reader(self.control.channel)
@@ -329,7 +335,10 @@ class Supervisor:
     # --- time -----------------------------------------------------------------------------------------------------
 
     def _tick(self) -> None:
-        self.loop.call_later(TICK, self._tick)
+        lag = max(0.0, self.loop.time() - self._tick_due)
+        self.sites.observe_health(lag)
+        self._tick_due = self.loop.time() + TICK
+        self.loop.call_at(self._tick_due, self._tick)
         for generation in self._generations():
             for seat in generation.find_stalled():
                 if seat.child is not None and not seat.child.is_killed:

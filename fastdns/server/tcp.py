@@ -139,6 +139,7 @@ class Connection(asyncio.Protocol):
         self._held = bytearray()
         self._active = self._begun = time.monotonic()
         self._is_ending = False  # the client has closed its side, or we are to leave
+        self._has_left = False  # our side is closed
         self._is_full = False  # the client reads too slowly
 
     # --- the transport's calls --------------------------------------------------------------------------------------
@@ -155,6 +156,8 @@ class Connection(asyncio.Protocol):
         self._table.remove(self)
 
     def data_received(self, data: bytes) -> None:
+        if self._has_left:
+            return
         if not self._held:
             self._begun = time.monotonic()
         self._held += data
@@ -196,8 +199,7 @@ class Connection(asyncio.Protocol):
         if out:
             self._transport.write(b"".join(out))
             self._check_buffer()
-        if self.pending:
-            self._table.settle()
+        self._table.settle()
         if self.pending >= PENDING_MAX:
             self._transport.pause_reading()
         self._close_if_done()
@@ -260,8 +262,9 @@ class Connection(asyncio.Protocol):
         self._transport.abort()
 
     def _close_if_done(self) -> None:
-        if not self._is_ending or self.pending or self._transport.is_closing():
+        if not self._is_ending or self._has_left or self.pending or self._transport.is_closing():
             return
+        self._has_left = True
         if self._transport.can_write_eof():
             self._transport.write_eof()
             self._table.loop.call_later(FAREWELL, self.close)

@@ -152,14 +152,15 @@ class Worker:
         """Stop reading, answer what is held, leave. `wait`: nobody reads the sockets afterwards, so empty them first."""
         self.is_draining = True
         self.counters.set(WorkerSlot.WORKER_STATE, WorkerState.WORKER_DRAINING)
-        self.tcp.stop_listening()
-        limit = time.monotonic() + QUIET_MAX
-        while wait and time.monotonic() < min(limit, self._heard + QUIET):
+        self._heard = began = time.monotonic()
+        while wait and time.monotonic() < min(began + QUIET_MAX, self._heard + QUIET):
             await asyncio.sleep(QUIET / 5)
+        self.tcp.stop_listening()
         for fileno in self._udp:
             self.loop.remove_reader(fileno)
-        limit = time.monotonic() + DRAIN_MAX
+        await asyncio.sleep(QUIET / 5)  # what clients on TCP have sent is read in this time
         self.tcp.finish()
+        limit = time.monotonic() + DRAIN_MAX
         while (self.engine.waiting() or self.tcp.is_busy) and time.monotonic() < limit:
             self.settle()
             await asyncio.sleep(0.01)
@@ -187,6 +188,7 @@ class Worker:
 
     def _on_tick(self) -> None:
         wait = min(self.engine.on_tick(), TICK_MAX)
+        self.duties.check_upstreams()
         self.settle()
         self._tick = self.loop.call_later(wait * MILLISECOND, self._on_tick)
 
