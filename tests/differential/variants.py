@@ -30,12 +30,24 @@ class Variant:
     caches_upstream: bool = False
 
 
-def _variant(name: str, kubernetes: str, *, before: str = "", after: str = FORWARD, **other: object) -> Variant:
-    """A server block of the root with a kubernetes plugin: `kubernetes` is its zones, then a line for each option."""
+def _variant(
+    name: str,
+    kubernetes: str,
+    *,
+    pages: str = PAGES,
+    before: str = "",
+    after: str = FORWARD,
+    more: str = "",
+    **other: object,
+) -> Variant:
+    """A server block of the root with a kubernetes plugin: `kubernetes` is its zones, then a line for each option.
+
+    `before` and `after` are other plugins of the block, `more` other blocks.
+    """
     zones, *options = kubernetes.strip().splitlines()
     lines = "".join(f"        {option.strip()}\n" for option in ["kubeconfig {$KUBECONFIG}", *options])
     block = f"    kubernetes {zones} {{\n{lines}    }}\n"
-    return Variant(name, f".:{{$PORT}} {{{PAGES}{before}{block}{after}}}\n", **other)  # type: ignore[arg-type]  # its fields
+    return Variant(name, f".:{{$PORT}} {{{pages}{before}{block}{after}}}\n{more}", **other)  # type: ignore[arg-type]  # its fields
 
 
 KUBEADM = """    cache 30 {
@@ -45,6 +57,30 @@ KUBEADM = """    cache 30 {
     loop
     reload
     loadbalance
+"""
+
+CACHE = """    cache 100 . {
+        success 1000 40 25
+        denial 1000 20 7
+        servfail 1s
+        disable success cluster.local
+        disable denial cluster.local
+    }
+"""
+BLOCKS = """example.test:{$PORT} {
+    bind 127.0.0.1
+    forward . 127.0.0.1:{$UPSTREAM}
+}
+10.1.0.0/24:{$PORT} a.svc.cluster.local:{$PORT} {
+    bind 127.0.0.1
+    hosts {$HOSTS} {
+        no_reverse
+    }
+}
+wild.example.test:{$PORT} {
+    bind 127.0.0.1
+    whoami
+}
 """
 
 VARIANTS = (
@@ -118,6 +154,32 @@ VARIANTS = (
         fallthrough""",
         before="    hosts {$HOSTS} {\n        192.0.2.99 inline.example.test\n        ttl 77\n        fallthrough\n    }\n",
         after="",
+    ),
+    _variant(
+        "every address",
+        """cluster.local in-addr.arpa ip6.arpa
+        pods insecure""",
+        pages=PAGES.replace("    bind 127.0.0.1\n", ""),
+    ),
+    _variant(
+        "cache with bounds",
+        """cluster.local in-addr.arpa ip6.arpa
+        fallthrough""",
+        after=FORWARD + CACHE,
+        caches_cluster=True,
+        caches_upstream=True,
+    ),
+    _variant(
+        "forward with exceptions",
+        """cluster.local in-addr.arpa ip6.arpa
+        fallthrough in-addr.arpa""",
+        after="    forward example.test 127.0.0.1:{$UPSTREAM} {\n        except www.example.test wild.example.test\n    }\n",
+    ),
+    _variant(
+        "several blocks",
+        """cluster.local in-addr.arpa ip6.arpa
+        fallthrough""",
+        more=BLOCKS,
     ),
 )
 HOSTS = """192.0.2.90 www.example.test WWW2.example.test

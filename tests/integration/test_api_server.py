@@ -159,6 +159,7 @@ def test_history_forgotten_while_cut_off(
         watcher.wait_for(name_of("made-meanwhile"), {"10.96.8.3"}, timeout=60)
         watcher.wait_for(name_of("changed-meanwhile"), {"10.7.9.2", "10.7.9.3"})
         watcher.wait_for(name_of("deleted-meanwhile"), set())
+    assert "410" in fastdns.log(), "the watches were not told that their history is gone"
     print(load.summary())
     assert load.asked > 1000
     assert not load.faults, load.summary()
