@@ -68,8 +68,7 @@ cdef class Engine(Plan):
     cdef Result _run_steps(self, Block* block, uint8_t start, const Query* query, const Peer* peer, Asker* asker,
                            bint no_limit, Writer* out, uint64_t* token) noexcept nogil
     cdef void _bound_ttls(self, const Block* block, const Query* query, Limits* limits) noexcept nogil
-    cdef void _take_bounds(self, uint32_t cache, uint32_t side, const ZoneList* disabled, const Query* query,
-                           TtlBounds* bounds) noexcept nogil
+    cdef void _take_bounds(self, uint32_t cache, uint32_t side, TtlBounds* bounds) noexcept nogil
     cdef bint _run_table(self, Block* block, const Step* step, uint8_t index, const Query* query, const Peer* peer,
                          Asker* asker, bint no_limit, Writer* out, uint64_t* token, Result* result) noexcept nogil
     cdef bint _run_cache(self, Block* block, const Step* step, uint8_t index, const Query* query, const Peer* peer,
@@ -90,8 +89,9 @@ cdef class Engine(Plan):
     cdef void _fail(self, Asker* asker, uint16_t rcode, uint16_t ede) noexcept nogil
     cdef bint _serve_stale(self, Asker* asker) noexcept nogil
     cdef void _resume(self, Asker* asker, uint8_t step) noexcept nogil
-    cdef CacheRule* _rule_for(self, const Block* block, const uint8_t* name_key, uint16_t name_len, const Reply* reply,
+    cdef CacheRule* _rule_for(self, const Block* block, const uint8_t* name_key, uint16_t name_len,
                               uint32_t* cache) noexcept nogil
+    cdef bint _keeps(self, const CacheRule* rule, const uint8_t* name_key, uint16_t name_len, const Reply* reply) noexcept nogil
     cdef bint _goes_on(self, const Block* block, uint8_t index, const Reply* reply) noexcept nogil
     cdef void _give(self, Asker* asker, const Reply* reply) noexcept nogil
     cdef void _store(self, const Block* block, const Key* key, const Reply* reply) noexcept nogil

@@ -378,7 +378,7 @@ cdef class Engine(Plan):
     # --- tables -----------------------------------------------------------------------------------------------------
 
     cdef void _bound_ttls(self, const Block* block, const Query* query, Limits* limits) noexcept nogil:
-        """What the block's cache, standing in front of its tables, makes of TTLs."""
+        """What the block's cache, standing in front of its tables, makes of TTLs: in zones that it must not keep too."""
         cdef CacheRule* rule
         cdef uint8_t index
         limits.success.low = limits.denial.low = 1
@@ -388,14 +388,11 @@ cdef class Engine(Plan):
                 rule = &self.rules[block.steps[index].index]
                 if not covers(&rule.zones, query.name_key, query.qname_len):
                     return
-                self._take_bounds(block.steps[index].index, SUCCESS, &rule.disable_success, query, &limits.success)
-                self._take_bounds(block.steps[index].index, DENIAL, &rule.disable_denial, query, &limits.denial)
+                self._take_bounds(block.steps[index].index, SUCCESS, &limits.success)
+                self._take_bounds(block.steps[index].index, DENIAL, &limits.denial)
                 return
 
-    cdef void _take_bounds(self, uint32_t cache, uint32_t side, const ZoneList* disabled, const Query* query,
-                           TtlBounds* bounds) noexcept nogil:
-        if disabled.size and covers(disabled, query.name_key, query.qname_len):
-            return
+    cdef void _take_bounds(self, uint32_t cache, uint32_t side, TtlBounds* bounds) noexcept nogil:
         bounds.low = (<Cache>self.cache_of[cache]).options.sides[side].min_ttl
         bounds.high = (<Cache>self.cache_of[cache]).options.sides[side].max_ttl
 
@@ -612,23 +609,23 @@ cdef class Engine(Plan):
         if self._run_steps(block, step, &query, &asker.peer, asker, asker.no_limit, &out, &token) == ANSWERED:
             self._finish(asker, &query, &out)
 
-    cdef CacheRule* _rule_for(self, const Block* block, const uint8_t* name_key, uint16_t name_len, const Reply* reply,
+    cdef CacheRule* _rule_for(self, const Block* block, const uint8_t* name_key, uint16_t name_len,
                               uint32_t* cache) noexcept nogil:
-        """The cache that keeps this reply; NULL: none does."""
+        """The cache that a reply passes, which bounds its TTLs; NULL: none does."""
         cdef CacheRule* rule
         cdef uint8_t index
         for index in range(block.step_count):
             if block.steps[index].kind == STEP_CACHE:
                 rule = &self.rules[block.steps[index].index]
                 cache[0] = block.steps[index].index
-                if not covers(&rule.zones, name_key, name_len):
-                    return NULL
-                if reply.kind == REPLY_NXDOMAIN or reply.kind == REPLY_NODATA:
-                    return NULL if covers(&rule.disable_denial, name_key, name_len) else rule
-                if reply.kind == REPLY_SUCCESS:
-                    return NULL if covers(&rule.disable_success, name_key, name_len) else rule
-                return rule
+                return rule if covers(&rule.zones, name_key, name_len) else NULL
         return NULL
+
+    cdef bint _keeps(self, const CacheRule* rule, const uint8_t* name_key, uint16_t name_len, const Reply* reply) noexcept nogil:
+        """False: `disable` names its zone."""
+        if reply.kind == REPLY_NXDOMAIN or reply.kind == REPLY_NODATA:
+            return not covers(&rule.disable_denial, name_key, name_len)
+        return reply.kind != REPLY_SUCCESS or not covers(&rule.disable_success, name_key, name_len)
 
     cdef bint _goes_on(self, const Block* block, uint8_t index, const Reply* reply) noexcept nogil:
         """True if a reply leads to the next forward step; without one it is given, as CoreDNS does."""
@@ -654,7 +651,7 @@ cdef class Engine(Plan):
             self._resume(asker, asker.step + 1)
             return
         restore_query(asker, &query)
-        rule = self._rule_for(block, query.name_key, query.qname_len, reply, &cache)
+        rule = self._rule_for(block, query.name_key, query.qname_len, &cache)
         bounded = rule != NULL and not reply.truncated
         if bounded:
             ttl = (<Cache>self.cache_of[cache]).clamp_ttl(reply)
@@ -668,7 +665,8 @@ cdef class Engine(Plan):
     cdef void _store(self, const Block* block, const Key* key, const Reply* reply) noexcept nogil:
         """Put the reply in self.stored into the block's cache."""
         cdef uint32_t cache = 0
-        if self._rule_for(block, key.name_key, key.name_len, reply, &cache) != NULL:
+        cdef CacheRule* rule = self._rule_for(block, key.name_key, key.name_len, &cache)
+        if rule != NULL and self._keeps(rule, key.name_key, key.name_len, reply):
             (<Cache>self.cache_of[cache]).store_reply(key, self.stored, reply, self.ttl_at,
                                                       <uint32_t>(self.now_ns // 1000000000u))
 

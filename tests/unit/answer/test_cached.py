@@ -183,8 +183,8 @@ def test_popular_answer_is_fetched_before_it_ends(upstream: Upstream) -> None:
         ({}, 30, 30),
         ({"success": (9, 20, 5), "denial": (9, 10, 5)}, 20, 10),
         ({"success": (9, 3600, 100)}, 100, 30),
-        ({"disable_success": [deltas.name(Z)], "success": (9, 20, 5), "denial": (9, 10, 5)}, 30, 10),
-        ({"disable_denial": [deltas.name(Z)], "success": (9, 20, 5), "denial": (9, 10, 5)}, 20, 30),
+        ({"disable_success": [deltas.name(Z)], "success": (9, 20, 5), "denial": (9, 10, 5)}, 20, 10),
+        ({"disable_denial": [deltas.name(Z)], "success": (9, 20, 5), "denial": (9, 10, 5)}, 20, 10),
         ({"zones": [deltas.name("org")], "success": (9, 20, 5)}, 30, 30),
     ],
 )
