@@ -138,7 +138,6 @@ from fastdns._plan cimport (
     Plan,
     SendAnswer,
     Step,
-    ZoneList,
     covers,
     has_rcode,
 )

@@ -9,7 +9,8 @@ Lists are linked by the index of a question, NOTHING ends them; nothing is alloc
 import socket as sockets
 
 cimport cython
-from libc.errno cimport EACCES, EAGAIN, EINTR, EINVAL, EMFILE, EMSGSIZE, ENFILE, ENOBUFS, ENOMEM, errno
+from libc cimport errno as c_errno
+from libc.errno cimport EAGAIN, EINTR, EMFILE, EMSGSIZE, ENFILE, ENOBUFS, ENOMEM, errno
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcmp, memcpy, memset
@@ -461,7 +462,7 @@ cdef uint16_t open_socket(Table* table, uint32_t upstream_at, uint64_t now_ns) n
 cdef uint16_t set_no_socket(int fd, int error) noexcept nogil:
     if fd >= 0:
         close(fd)
-    errno = error
+    c_errno.errno = error
     return NO_SOCKET
 
 
@@ -1370,7 +1371,7 @@ cdef Table* new_table(uint32_t questions_max) noexcept nogil:
     memset(table.wheel, 0xFF, sizeof(table.wheel))
     table.free_question = table.free_waiter = table.failed_first = NOTHING
     table.random_at = RANDOM_SIZE
-    for at in range(4):
+    for _ in range(4):
         table.seed = (table.seed << 16) | random_u16(table)
         table.multiplier = (table.multiplier << 16) | random_u16(table)
     table.multiplier |= 1
