@@ -62,7 +62,7 @@ PACED = Asking("20k q/s", rate=20_000.0, window=4096)
 
 def hit(world: World, coredns: str) -> Scenario:
     """Answers of the kubernetes plugin, beside servers that have the same names as zones or local data."""
-    asked = world.questions((A, AAAA, SRV, PTR))
+    asked = world.questions((A, AAAA, SRV, PTR), limit=200_000)
     ready = world.question(world.services // 2, A)
     return Scenario(
         name="hit",
