@@ -411,8 +411,8 @@ cdef bint _stood_before(const uint8_t* octets, size_t size, const Asked* asked, 
                 return True
         elif walk.own or _same_name(&other, address):
             if same == SAME_NAME_AND_ADDRESS:
-                if _same_address(&other, address):
-                    return True
+                if _same_address(&other, address) and _has_real_port(&walk, asked):
+                    return True             # write_glue has it already
             elif _has_port(&walk, asked, port, walk.group.port_count):
                 return True
     return False
