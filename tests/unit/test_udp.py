@@ -1,0 +1,239 @@
+"""A listener over real sockets: batches, addresses, sizes, late answers."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import dns.flags
+import dns.message
+import pytest
+
+from fastdns._trie import Form
+from fastdns._udp import UdpListener
+from tests.unit import deltas, engines
+
+NAME = "kubernetes.default.svc.cluster.local"
+IPV6_RECVPKTINFO = 49
+IP_PKTINFO = 8
+
+
+class Served:
+    """A world behind a bound socket, and a client of it."""
+
+    def __init__(self, bound: str = "127.0.0.1", world: engines.World | None = None) -> None:
+        family = socket.AF_INET6 if ":" in bound else socket.AF_INET
+        self.world = world or engines.cluster()
+        self.socket = socket.socket(family, socket.SOCK_DGRAM)
+        if family == socket.AF_INET6:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            self.socket.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)
+        else:
+            self.socket.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
+        self.socket.bind((bound, 0))
+        self.socket.setblocking(False)
+        self.port: int = self.socket.getsockname()[1]
+        self.udp = UdpListener(self.world.engine, self.world.listener, self.socket.fileno())
+
+    def close(self) -> None:
+        self.socket.close()
+
+
+def client_to(address: str, port: int) -> socket.socket:
+    """A connected client: it takes answers from that address alone."""
+    client = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
+    client.settimeout(5)
+    client.connect((address, port))
+    return client
+
+
+@pytest.fixture
+def served() -> Iterator[Served]:
+    made = Served()
+    yield made
+    made.close()
+
+
+def query(name: str = NAME, rdtype: str = "A", **options: Any) -> bytes:
+    return dns.message.make_query(name, rdtype, **options).to_wire()
+
+
+@pytest.mark.parametrize(
+    ("bound", "asked"),
+    [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.2"), ("::1", "::1"), ("::", "::1"), ("::", "127.0.0.2")],
+)
+def test_answer_comes_from_the_address_that_was_asked(bound: str, asked: str) -> None:
+    served = Served(bound)
+    with client_to(asked, served.port) as client:
+        client.send(query())
+        served.udp.on_readable()
+        assert dns.message.from_wire(client.recv(4096)).answer
+    served.close()
+
+
+def test_more_than_a_batch(served: Served) -> None:
+    with client_to("127.0.0.1", served.port) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        for _ in range(150):
+            client.send(query())
+        served.udp.on_readable()
+        assert len([client.recv(4096) for _ in range(150)]) == 150
+
+
+def test_datagram_over_4096_octets_is_dropped(served: Served) -> None:
+    with client_to("127.0.0.1", served.port) as client:
+        for size in (4097, 9000, 65000):
+            client.send(query().ljust(size, b"\0"))
+        client.send(query("hl.default.svc.cluster.local"))
+        served.udp.on_readable()
+        assert dns.message.from_wire(client.recv(4096)).question[0].name.to_text().startswith("hl.")
+
+
+def test_datagram_of_4096_octets_is_answered(served: Served) -> None:
+    with client_to("127.0.0.1", served.port) as client:
+        client.send(query().ljust(4096, b"\0"))
+        served.udp.on_readable()
+        assert dns.message.from_wire(client.recv(4096)).answer
+
+
+@pytest.mark.parametrize("wire", [b"", b"\0" * 11, b"\0\0\x80" + b"\0" * 30])
+def test_silence(served: Served, wire: bytes) -> None:
+    with client_to("127.0.0.1", served.port) as client:
+        client.send(wire)
+        client.send(query())
+        served.udp.on_readable()
+        assert dns.message.from_wire(client.recv(4096)).answer
+
+
+def late_world() -> engines.World:
+    world = engines.World(inflight_max=100)
+    world.engine.add_python_step(world.block)
+    return world
+
+
+def test_late_answers_leave_with_flush() -> None:
+    served = Served("0.0.0.0", late_world())
+    with client_to("127.0.0.2", served.port) as client:
+        for _ in range(70):
+            client.send(query("late.example"))
+        served.udp.on_readable()
+        for at, slow in enumerate(served.world.engine.slow_queries()):
+            assert (slow.local, slow.is_stream) == ("127.0.0.2", False)
+            served.world.engine.reply_rcode(slow.token, at % 6)
+        served.udp.flush()
+        rcodes = [int(dns.message.from_wire(client.recv(4096)).rcode()) for _ in range(60)]
+    assert rcodes == [at % 6 for at in range(60)]
+    assert served.world.engine.completed() == []
+    served.close()
+
+
+def test_listener_that_is_gone_sends_nothing() -> None:
+    served = Served(world=late_world())
+    with client_to("127.0.0.1", served.port) as client:
+        client.send(query("late.example"))
+        served.udp.on_readable()
+        del served.udp
+        served.world.engine.reply_rcode(served.world.slow().token, 2)
+        assert served.world.engine.waiting() == 0
+    served.close()
+
+
+def test_listener_that_was_replaced_does_not_silence_the_next() -> None:
+    served = Served(world=late_world())
+    old, served.udp = served.udp, UdpListener(served.world.engine, served.world.listener, served.socket.fileno())
+    del old
+    with client_to("127.0.0.1", served.port) as client:
+        client.send(query("late.example"))
+        served.udp.on_readable()
+        served.world.engine.reply_rcode(served.world.slow().token, 5)
+        served.udp.flush()
+        assert dns.message.from_wire(client.recv(4096)).rcode() == 5
+    served.close()
+
+
+def test_no_such_listener() -> None:
+    with pytest.raises(IndexError):
+        UdpListener(engines.World().engine, 9, 0)
+
+
+# --- sizes ----------------------------------------------------------------------------------------------------------
+
+
+def large_world(count: int, **options: Any) -> engines.World:
+    """A name with `count` addresses, and a Service with as many endpoints."""
+    world = engines.World()
+    world.block = world.add_block(**options)
+    world.listen(world.block)
+    addresses = deltas.record_set(1, Form.FIXED, 30, count, b"".join(bytes((10, 0, 0, at)) for at in range(count)))
+    endpoints = [deltas.address(f"10.0.0.{at}") for at in range(count)]
+    made = deltas.service("s", [], [deltas.group([deltas.port(80, "http", "tcp")], endpoints)], flags=1)
+    world.add_table(deltas.zone("z") + deltas.put("a.z", addresses) + deltas.put("s.z", made) + deltas.synced())
+    return world
+
+
+def ask(served: Served, wire: bytes) -> tuple[dns.message.Message, int]:
+    with client_to("127.0.0.1", served.port) as client:
+        client.send(wire)
+        served.udp.on_readable()
+        answer = client.recv(65535)
+    return dns.message.from_wire(answer), len(answer)
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "is_cut"),
+    [
+        (30, 0, False),
+        (31, 0, True),
+        (31, 512, True),
+        (30, 512, False),
+        (75, 1232, False),
+        (76, 1232, True),
+        (76, 4096, True),
+    ],
+)
+def test_record_set_is_whole_or_left_out_with_tc(count: int, size: int, is_cut: bool) -> None:
+    served = Served(world=large_world(count))
+    options: dict[str, Any] = {"use_edns": 0, "payload": size} if size else {}
+    answer, octets = ask(served, query("a.z", "A", **options))
+    assert bool(answer.flags & dns.flags.TC) == is_cut
+    assert sum(map(len, answer.answer)) == (0 if is_cut else count)
+    assert octets <= (size or 512)
+    assert not is_cut or answer.authority == []
+    served.close()
+
+
+def test_block_s_udp_max_allows_more() -> None:
+    served = Served(world=large_world(76, udp_max=4096))
+    answer, _ = ask(served, query("a.z", "A", use_edns=0, payload=4096))
+    assert len(answer.answer[0]) == 76 and answer.payload == 4096
+    served.close()
+
+
+def test_glue_that_does_not_fit_is_left_out_without_tc() -> None:
+    served = Served(world=large_world(9))
+    answer, octets = ask(served, query("s.z", "SRV"))
+    assert len(answer.answer[0]) == 9 and octets <= 512
+    assert not answer.flags & dns.flags.TC and answer.additional == []
+    served.close()
+
+
+def test_stream_is_not_cut() -> None:
+    world = large_world(200)
+    assert len(world.ask("a.z").answer[0]) == 200
+    assert len(world.ask("s.z", "SRV").additional) == 200
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+def test_every_address_comes_first_as_often(count: int) -> None:
+    served = Served(world=large_world(count, rotate=True))
+    firsts = [str(ask(served, query("a.z"))[0].answer[0][0]) for _ in range(count * 4)]
+    assert sorted(set(firsts)) == [f"10.0.0.{at}" for at in range(count)]
+    assert all(firsts.count(one) == 4 for one in set(firsts))
+    served.close()
+
+
+def test_order_is_kept_without_loadbalance() -> None:
+    served = Served(world=large_world(3))
+    assert {str(ask(served, query("a.z"))[0].answer[0][0]) for _ in range(5)} == {"10.0.0.0"}
+    served.close()
