@@ -156,7 +156,7 @@ protocols = st.sampled_from(["_", "_tcp", "tcp", "_UDP", "sctp", "_none"])
 endpoint_labels = st.sampled_from(
     ["a", "web-0", "WEB-0", "10-0-0-1", "10-0-0-10", "192-168-100-200", "fd00--1", "none", "_http", "1"]
 )
-questions = st.one_of(
+questions: st.SearchStrategy[list[str]] = st.one_of(
     st.just([]), endpoint_labels.map(lambda label: [label]), st.tuples(port_labels, protocols).map(list)
 )
 

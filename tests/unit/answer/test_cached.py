@@ -108,7 +108,7 @@ def test_other_zones_pass_the_cache(upstream: Upstream) -> None:
 def test_do_and_cd_are_kept_apart(upstream: Upstream, other: Any) -> None:
     world = world_of(upstream)
     fill(world, upstream, "20 A 192.0.2.1")
-    assert isinstance(world.park("www.example", **other), int)  # type: ignore[arg-type]
+    assert isinstance(world.park("www.example", **other), int)
 
 
 def test_cache_hit_is_for_streams_too(upstream: Upstream) -> None:
