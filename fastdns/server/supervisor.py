@@ -58,6 +58,7 @@ class Supervisor:
         self.sites = sites.Sites(self)
         self._config = config
         self._exit_status = 0
+        self._is_reload_owed = False
         self._waiting: dict[str, asyncio.TimerHandle] = {}
 
     # --- from the start to the end --------------------------------------------------------------------------------
@@ -224,6 +225,9 @@ class Supervisor:
         for seat in self.current.seats:
             self.current.connect(seat, child, is_fresh=False)
         self._abandon_next("control was restarted")
+        if self._is_reload_owed:
+            self._is_reload_owed = False
+            self._tell_control(Kind.RELOAD)
 
     def _on_control_death(self, status: int) -> None:
         assert self.control is not None
@@ -267,6 +271,7 @@ class Supervisor:
 
     def _on_reload(self) -> None:
         logger.info("SIGUSR1: Reloading")
+        self._is_reload_owed = self.control is None  # the next one is told
         self._tell_control(Kind.RELOAD)
 
     def _prepare(self, message: frames.Message) -> None:
