@@ -47,7 +47,6 @@ class SlowPath:
             if not begun and not done:
                 return
             for query in begun:
-                self._worker.counters.add(WorkerSlot.WORKER_SLOW_QUERIES)
                 self._begin(query)
             for token, answer in done:
                 self._complete(token, answer)
