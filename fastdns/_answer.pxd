@@ -40,6 +40,7 @@ cdef class Engine(Plan):
     cdef uint32_t slowed_capacity
     cdef uint32_t rotation  # grows with every answer
     cdef uint64_t now_ns
+    cdef uint64_t alarm_ns  # the earliest alarm since take_alarm(); 0: none
     cdef uint8_t* stored    # scratch: a reply written anew, MESSAGE_MAX
     cdef uint16_t* ttl_at   # scratch, TTLS_MAX
     cdef uint8_t* answer    # scratch: an answer to a stream, MESSAGE_MAX
@@ -73,8 +74,16 @@ cdef class Engine(Plan):
                          Asker* asker, bint no_limit, Writer* out, uint64_t* token, Result* result) noexcept nogil
     cdef bint _run_cache(self, Block* block, const Step* step, uint8_t index, const Query* query, const Peer* peer,
                          bint no_limit, Writer* out, bint* accepts_stale) noexcept nogil
-    cdef void _write_found(self, Block* block, const Found* found, const Query* query, const Peer* peer, bint no_limit,
+    cdef void _write_found(self, const Block* block, const Found* found, const Query* query, const Peer* peer, bint no_limit,
                            bint is_stale, Writer* out) noexcept nogil
+    cdef bint _write_stale(self, const Block* block, const Query* query, const Peer* peer, bint no_limit,
+                           Writer* out) noexcept nogil
+    cdef void _accept_stale(self, Block* block, Asker* asker) noexcept nogil
+    cdef CacheRule* _rule_of(self, const Block* block, uint32_t* cache) noexcept nogil
+    cdef void _wake_askers(self) noexcept nogil
+    cdef uint64_t _next_alarm(self) noexcept nogil
+    cdef void _note_refresh_failure(self, const Block* block, const Key* key) noexcept nogil
+    cdef bint _is_refreshed(self, const Block* block, const Reply* reply) noexcept nogil
     cdef void _refresh(self, Block* block, uint8_t after, const Query* query, const Peer* peer) noexcept nogil
     cdef bint _is_forwarded(self, const Step* step, const Query* query) noexcept nogil
     cdef bint _run_forward(self, Block* block, const Step* step, uint8_t index, const Query* query, const Peer* peer,
@@ -97,6 +106,7 @@ cdef class Engine(Plan):
     cdef void _store(self, const Block* block, const Key* key, const Reply* reply) noexcept nogil
     cdef void _truncate(self, Asker* asker) noexcept nogil
     cdef void _on_reply(self, Answered* answered) noexcept nogil
+    cdef const Block* _block_of(self, uint32_t group) noexcept nogil
     cdef void _store_for_group(self, const Answered* answered, const Reply* reply) noexcept nogil
     cdef bint _asks_again(self, const Answered* answered, const Reply* reply) noexcept nogil
     cdef void _on_failure(self, Answered* answered) noexcept nogil

@@ -97,6 +97,8 @@ class Engine(Plan):
     def on_tick(self) -> int:
         """Deadlines, gauges, memory given back: milliseconds until it wants to be called again, at the latest. Then flush()
         every UdpListener."""
+    def take_alarm(self) -> int:
+        """Milliseconds until on_tick() is wanted for somebody who has come since it was called; 0: nobody has."""
     def failing_upstreams(self) -> list[tuple[int, int]]:
         """[(group, upstream)] that failed since the last call: to be health-checked."""
     def set_upstream_down(self, group: int, upstream: int, down: bool) -> None:

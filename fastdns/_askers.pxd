@@ -34,6 +34,8 @@ cdef struct Asker:
     bint in_python          # handed out as Slow
     bint no_limit           # an answer of any size will do
     bint accepts_stale      # the cache holds a stale answer, for when upstreams fail
+    bint stays              # its place is kept behind the answer: what it asked goes on for the cache's sake
+    bint is_answered        # no second answer is owed
     uint64_t started_ns
     # the query, without its options
     uint16_t id
@@ -92,6 +94,22 @@ cdef struct AskerPool:
     uint32_t first_free     # index + 1; 0: none
     uint32_t in_use
     uint32_t untouched      # first index never used
+
+cdef struct Alarm:
+    uint64_t due_ns
+    uint64_t token          # of an asker, which may be gone
+
+cdef struct AlarmRing:
+    # In the order of their time, since all of a ring wait equally long.
+    Alarm* alarms           # owned, `capacity` of them
+    uint32_t capacity
+    uint32_t first
+    uint32_t count
+
+cdef bint make_alarms(AlarmRing* ring, uint32_t capacity) noexcept nogil
+cdef void free_alarms(AlarmRing* ring) noexcept nogil
+cdef bint set_alarm(AlarmRing* ring, AskerPool* pool, uint64_t due_ns, uint64_t token) noexcept nogil
+cdef Asker* take_due(AlarmRing* ring, AskerPool* pool, uint64_t now_ns) noexcept nogil
 
 cdef bint make_askers(AskerPool* pool, uint32_t capacity) noexcept nogil
 cdef void free_askers(AskerPool* pool) noexcept nogil

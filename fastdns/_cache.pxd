@@ -25,6 +25,9 @@ cdef struct CacheOptions:
     size_t max_octets       # both sides together
     uint32_t servfail_ttl   # seconds; 0: failures are not kept
     uint32_t stale_for      # seconds after the TTL; 0: nothing stale is kept
+    uint32_t stale_ttl      # seconds, of a stale answer
+    uint32_t recheck        # seconds in which a refresh that failed is not tried again; 0: as long as failures are kept
+    bint prefers_positive   # a stale answer goes before a fresh denial
     uint32_t prefetch_amount    # hits within prefetch_window that make a name popular; 0: no prefetch
     uint32_t prefetch_window    # seconds
     uint32_t prefetch_percent   # of the TTL left
@@ -40,7 +43,7 @@ cdef struct Found:
     const Reply* reply
     const uint16_t* ttl_at
     Side side
-    uint32_t ttl            # seconds, to be written into every record: what is left, 0 when stale; all of it with keep_ttl
+    uint32_t ttl            # seconds, to be written into every record: what is left, stale_ttl; all of it with keep_ttl
     uint32_t age            # seconds since it was stored
     bint refresh_due        # with CACHE_STALE: ask again; no other was told so for a while, and no failure is remembered
 
@@ -57,6 +60,7 @@ cdef class Cache:
     cdef Lookup find_reply(self, const Key* key, uint32_t now, Found* found) noexcept nogil
     cdef bint store_reply(self, const Key* key, const uint8_t* stored, const Reply* reply, const uint16_t* ttl_at,
                           uint32_t now) noexcept nogil
+    cdef void note_failure(self, const Key* key, uint32_t now) noexcept nogil
     cdef uint32_t clamp_ttl(self, const Reply* reply) noexcept nogil
     cdef void expire_entries(self, uint32_t now, uint32_t budget) noexcept nogil
     cdef void forget_entries(self) noexcept nogil

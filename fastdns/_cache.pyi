@@ -27,6 +27,9 @@ class Cache:
         max_octets: int,
         servfail_ttl: int = 5,
         stale_for: int = 0,
+        stale_ttl: int = 0,
+        recheck: int = 0,
+        prefer_positive: bool = False,
         prefetch: tuple[int, int, int] = (0, 60, 10),
         keep_ttl: bool = False,
     ) -> None:

@@ -5,7 +5,7 @@ Built once, before the first query; then only the contents of tables and caches 
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
-from fastdns._askers cimport Peer
+from fastdns._askers cimport AlarmRing, Peer
 from fastdns._counters cimport Counters
 from fastdns._inflight cimport Inflight
 from fastdns._trie cimport Table
@@ -52,7 +52,10 @@ cdef struct CacheRule:
     ZoneList zones
     ZoneList disable_success
     ZoneList disable_denial
-    bint stale_verify
+    bint stale_verify       # ask before a stale answer is given
+    uint64_t verify_ns      # how long a client waits for that; 0: until the upstreams have failed
+    bint tracks_verify      # one client asks, the others get the stale answer meanwhile
+    AlarmRing alarms        # who waits for verify_ns
     uint64_t* slots         # its CACHE of counters
 
 cdef struct Group:
@@ -85,6 +88,7 @@ cdef class Plan:
     cdef uint32_t cache_count
     cdef uint32_t listener_count
     cdef uint32_t group_count
+    cdef uint32_t askers_max
 
     cdef uint64_t* _slots_at(self, size_t start, size_t count) except NULL
     cdef Step* _add_step(self, uint32_t block, StepKind kind, uint32_t index) except NULL

@@ -39,9 +39,16 @@ class Plan:
         disable_success: Sequence[bytes],
         disable_denial: Sequence[bytes],
         counters: int,
+        verify_timeout_ms: int = 0,
+        stale_ttl: int = 0,
+        recheck: int = 0,
+        prefer_positive: bool = False,
     ) -> int:
         """A cache: (capacity, max_ttl, min_ttl) of each side; prefetch is (amount, window seconds, percent). Zones are
-        canonical wire names. Its CACHE_SLOTS counters start at `counters`."""
+        canonical wire names. Its CACHE_SLOTS counters start at `counters`. With stale_verify a client waits for
+        verify_timeout_ms (0: until the upstreams fail) before it gets a stale answer; such a one carries stale_ttl; for
+        `recheck` seconds a refresh that failed is not tried again; with prefer_positive a stale answer goes before a fresh
+        denial."""
     def add_group(
         self,
         upstreams: Sequence[tuple[str, int]],

@@ -17,6 +17,7 @@ from fastdns._askers cimport (
     NOTE_LOG,
     STREAM,
     UDP,
+    AlarmRing,
     Asker,
     Note,
     Peer,
@@ -26,6 +27,7 @@ from fastdns._askers cimport (
     local_of,
     query_octets,
     remote_of,
+    set_alarm,
     set_local,
     set_remote,
     free_askers,
@@ -36,6 +38,7 @@ from fastdns._askers cimport (
     release_asker,
     restore_query,
     take_asker,
+    take_due,
     take_note,
     token_of,
 )
@@ -146,7 +149,9 @@ from fastdns._wire cimport Writer, load_u16, store_u16, write_octets, writer_ove
 
 cdef enum:
     EDE_STALE = 3               # RFC 8914
+    EDE_STALE_NXDOMAIN = 19
     EDE_NO_REACHABLE = 22
+    NXDOMAIN_RCODE = 3
     EDE_NETWORK_ERROR = 23
     EDE_INVALID_DATA = 24
     NOTES_MAX = 65536
@@ -433,26 +438,114 @@ cdef class Engine(Plan):
             return False
         rule.slots[<size_t>CACHE_REQUESTS] += 1
         lookup = (<Cache>self.cache_of[step.index]).find_reply(&key, <uint32_t>(self.now_ns // 1000000000u), &found)
-        if lookup == CACHE_MISS or (lookup == CACHE_STALE and rule.stale_verify):
+        if lookup == CACHE_MISS:
             rule.slots[<size_t>CACHE_MISSES] += 1
-            accepts_stale[0] = lookup == CACHE_STALE
             return False
         rule.slots[<size_t>CACHE_HITS + found.side] += 1
+        if lookup == CACHE_STALE and rule.stale_verify and (found.refresh_due or not rule.tracks_verify):
+            accepts_stale[0] = True
+            return False
         self._write_found(block, &found, query, peer, no_limit, lookup == CACHE_STALE, out)
         if lookup == CACHE_STALE:
             rule.slots[<size_t>CACHE_SERVED_STALE] += 1
         if lookup == CACHE_PREFETCH or (lookup == CACHE_STALE and found.refresh_due):
-            rule.slots[<size_t>CACHE_PREFETCHES] += lookup == CACHE_PREFETCH
+            rule.slots[<size_t>CACHE_PREFETCHES] += 1
             self._refresh(block, index, query, peer)
         return True
 
-    cdef void _write_found(self, Block* block, const Found* found, const Query* query, const Peer* peer, bint no_limit,
+    cdef void _write_found(self, const Block* block, const Found* found, const Query* query, const Peer* peer, bint no_limit,
                            bint is_stale, Writer* out) noexcept nogil:
+        cdef uint16_t ede = EDE_NONE
+        if is_stale:
+            ede = EDE_STALE_NXDOMAIN if found.reply.kind == REPLY_NXDOMAIN else EDE_STALE
         if block.rotates:
             self.rotation += 1
         write_stored(out, found.stored, found.reply, found.ttl_at, query, found.age, found.ttl, True, True,
                      self.rotation if block.rotates else 0, self._limit_of(block, query, peer, no_limit), block.udp_max,
-                     EDE_STALE if is_stale else EDE_NONE)
+                     ede)
+
+    cdef CacheRule* _rule_of(self, const Block* block, uint32_t* cache) noexcept nogil:
+        """The block's cache; NULL: it has none."""
+        cdef uint8_t index
+        for index in range(block.step_count):
+            if block.steps[index].kind == STEP_CACHE:
+                cache[0] = block.steps[index].index
+                return &self.rules[cache[0]]
+        return NULL
+
+    cdef bint _write_stale(self, const Block* block, const Query* query, const Peer* peer, bint no_limit,
+                           Writer* out) noexcept nogil:
+        """Write what the cache had, in the place of anything written (RFC 8767). False: it has nothing any more."""
+        cdef uint32_t cache = 0
+        cdef CacheRule* rule = self._rule_of(block, &cache)
+        cdef Key key = _key_of(query)
+        cdef Found found
+        cdef Lookup lookup
+        if rule == NULL:
+            return False
+        lookup = (<Cache>self.cache_of[cache]).find_reply(&key, <uint32_t>(self.now_ns // 1000000000u), &found)
+        if lookup == CACHE_MISS:
+            return False
+        rule.slots[<size_t>CACHE_SERVED_STALE] += lookup == CACHE_STALE
+        out[0] = writer_over(out.data, out.size)
+        self._write_found(block, &found, query, peer, no_limit, lookup == CACHE_STALE, out)
+        return True
+
+    cdef void _accept_stale(self, Block* block, Asker* asker) noexcept nogil:
+        """A parked query that the cache has a stale answer for: it waits as long as the configuration says."""
+        cdef uint32_t cache = 0
+        cdef CacheRule* rule = self._rule_of(block, &cache)
+        cdef uint64_t due_ns
+        if rule == NULL or asker.accepts_stale:
+            return
+        asker.accepts_stale = True
+        if rule.verify_ns == 0:
+            return
+        due_ns = asker.started_ns + rule.verify_ns
+        if set_alarm(&rule.alarms, &self.askers, due_ns, token_of(&self.askers, asker)):
+            if self.alarm_ns == 0 or due_ns < self.alarm_ns:
+                self.alarm_ns = due_ns
+
+    cdef void _wake_askers(self) noexcept nogil:
+        """Give those that have waited long enough the stale answer; what they asked goes on for the cache's sake."""
+        cdef uint32_t index
+        cdef Asker* asker
+        for index in range(self.cache_count):
+            asker = take_due(&self.rules[index].alarms, &self.askers, self.now_ns)
+            while asker != NULL:
+                if asker.accepts_stale:
+                    asker.stays = True
+                    if self._serve_stale(asker):
+                        asker.accepts_stale = False
+                    else:
+                        asker.stays = False
+                asker = take_due(&self.rules[index].alarms, &self.askers, self.now_ns)
+
+    cdef uint64_t _next_alarm(self) noexcept nogil:
+        """When the next asker wants to be woken; UINT64_MAX: none does."""
+        cdef uint64_t earliest = UINT64_MAX
+        cdef const AlarmRing* ring
+        cdef uint32_t index
+        for index in range(self.cache_count):
+            ring = &self.rules[index].alarms
+            if ring.count and ring.alarms[ring.first].due_ns < earliest:
+                earliest = ring.alarms[ring.first].due_ns
+        return earliest
+
+    cdef void _note_refresh_failure(self, const Block* block, const Key* key) noexcept nogil:
+        """Asking upstream came to nothing: what is stale in the block's cache is left alone for a while."""
+        cdef uint32_t cache = 0
+        if block != NULL and self._rule_of(block, &cache) != NULL:
+            (<Cache>self.cache_of[cache]).note_failure(key, <uint32_t>(self.now_ns // 1000000000u))
+
+    cdef bint _is_refreshed(self, const Block* block, const Reply* reply) noexcept nogil:
+        """True for a reply that may take the place of a stale answer (RFC 8767 section 5)."""
+        cdef uint32_t cache = 0
+        if reply.rcode != 0 and reply.rcode != <uint16_t>NXDOMAIN_RCODE:
+            return False
+        if self._rule_of(block, &cache) == NULL or not (<Cache>self.cache_of[cache]).options.prefers_positive:
+            return True
+        return reply.kind == REPLY_SUCCESS
 
     cdef void _refresh(self, Block* block, uint8_t after, const Query* query, const Peer* peer) noexcept nogil:
         """Ask upstream for the cache's sake alone."""
@@ -491,21 +584,28 @@ cdef class Engine(Plan):
             return False
         if group.in_python or (peer.transport == STREAM and group.stream_in_python):
             result[0] = self._slow_down(block, index, SLOW_STREAM_FORWARD, query, peer, asker, no_limit, out, token)
-            if result[0] == PENDING and accepts_stale:
-                asker_of(&self.askers, token[0]).accepts_stale = True
+            if accepts_stale and result[0] == PENDING:
+                self._accept_stale(block, asker_of(&self.askers, token[0]))
+            elif accepts_stale and result[0] == ANSWERED:
+                self._write_stale(block, query, peer, no_limit, out)
             return True
         result[0] = PENDING
         asker = self._park(block, index, query, peer, asker, no_limit, token)
         if asker == NULL:
             result[0] = self._refuse(block, query, peer, REFUSED, EDE_NONE, out)
+            if accepts_stale:
+                self._write_stale(block, query, peer, no_limit, out)
             return True
         if accepts_stale:
-            asker.accepts_stale = True
+            self._accept_stale(block, asker)
         asked = self.inflight.ask_upstream(step.index, &key, query.flags, token[0], self.now_ns,
                                            asker.started_ns + block.deadline_ns)
         if asked == ASK_FULL or asked == ASK_DEAD:
             result[0] = self._refuse(block, query, peer, REFUSED if asked == ASK_FULL else SERVFAIL,
                                      EDE_NONE if asked == ASK_FULL else EDE_NO_REACHABLE, out)
+            self._note_refresh_failure(block, &key)
+            if asker.accepts_stale:
+                self._write_stale(block, query, peer, no_limit, out)
             if is_new:
                 release_asker(&self.askers, asker)      # else _resume sends the answer
         return True
@@ -550,19 +650,28 @@ cdef class Engine(Plan):
         """Give an asker its answer (size 0: none is owed), and its place to another."""
         cdef Listener* listener = &self.listeners[asker.peer.listener]
         cdef Note* note
-        if asker.peer.transport == UDP:
+        if asker.is_answered:
+            pass
+        elif asker.peer.transport == UDP:
             if size and listener.send != NULL:
                 listener.send(listener.context, &asker.peer, wire, size)
         else:
             note = add_note(&self.completions, NOTE_COMPLETED, wire, size)
             if note != NULL:
                 note.token = token_of(&self.askers, asker)
-        release_asker(&self.askers, asker)
+        if asker.stays:
+            asker.stays = False
+            asker.is_answered = True
+        else:
+            release_asker(&self.askers, asker)
 
     cdef void _finish(self, Asker* asker, const Query* query, const Writer* out) noexcept nogil:
         """Count and send a late answer."""
         cdef uint64_t elapsed = self.now_ns - asker.started_ns
         cdef Query counted = query[0]
+        if asker.is_answered:
+            release_asker(&self.askers, asker)
+            return
         _order(self.blocks[asker.block], out)
         counted.wire_len = asker.query_size
         self._observe(self.blocks[asker.block], &counted, &asker.peer, out.data, out.pos, elapsed if elapsed else 1)
@@ -576,27 +685,14 @@ cdef class Engine(Plan):
         self._finish(asker, &query, &out)
 
     cdef bint _serve_stale(self, Asker* asker) noexcept nogil:
-        """Answer with what the cache had, since the upstreams failed (RFC 8767). False: it has nothing any more."""
-        cdef Block* block = self.blocks[asker.block]
+        """Answer with what the cache had, since the upstreams failed or are slow. False: it has nothing any more."""
         cdef Writer out = writer_over(self.answer, MESSAGE_MAX)
         cdef Query query
-        cdef Key key
-        cdef Found found
-        cdef Lookup lookup
-        cdef uint8_t index
         restore_query(asker, &query)
-        key = _key_of(&query)
-        for index in range(block.step_count):
-            if block.steps[index].kind == STEP_CACHE:
-                lookup = (<Cache>self.cache_of[block.steps[index].index]).find_reply(
-                    &key, <uint32_t>(self.now_ns // 1000000000u), &found)
-                if lookup == CACHE_MISS:
-                    return False
-                self.rules[block.steps[index].index].slots[<size_t>CACHE_SERVED_STALE] += 1
-                self._write_found(block, &found, &query, &asker.peer, asker.no_limit, lookup == CACHE_STALE, &out)
-                self._finish(asker, &query, &out)
-                return True
-        return False
+        if not self._write_stale(self.blocks[asker.block], &query, &asker.peer, asker.no_limit, &out):
+            return False
+        self._finish(asker, &query, &out)
+        return True
 
     cdef void _resume(self, Asker* asker, uint8_t step) noexcept nogil:
         """Run the block's steps from `step` on for a parked query."""
@@ -611,14 +707,8 @@ cdef class Engine(Plan):
     cdef CacheRule* _rule_for(self, const Block* block, const uint8_t* name_key, uint16_t name_len,
                               uint32_t* cache) noexcept nogil:
         """The cache that a reply passes, which bounds its TTLs; NULL: none does."""
-        cdef CacheRule* rule
-        cdef uint8_t index
-        for index in range(block.step_count):
-            if block.steps[index].kind == STEP_CACHE:
-                rule = &self.rules[block.steps[index].index]
-                cache[0] = block.steps[index].index
-                return rule if covers(&rule.zones, name_key, name_len) else NULL
-        return NULL
+        cdef CacheRule* rule = self._rule_of(block, cache)
+        return rule if rule != NULL and covers(&rule.zones, name_key, name_len) else NULL
 
     cdef bint _keeps(self, const CacheRule* rule, const uint8_t* name_key, uint16_t name_len, const Reply* reply) noexcept nogil:
         """False: `disable` names its zone."""
@@ -649,6 +739,8 @@ cdef class Engine(Plan):
         if self._goes_on(block, asker.step, reply):
             self._resume(asker, asker.step + 1)
             return
+        if asker.accepts_stale and not self._is_refreshed(block, reply) and self._serve_stale(asker):
+            return
         restore_query(asker, &query)
         rule = self._rule_for(block, query.name_key, query.qname_len, &cache)
         bounded = rule != NULL and not reply.truncated
@@ -668,6 +760,8 @@ cdef class Engine(Plan):
         if rule != NULL and self._keeps(rule, key.name_key, key.name_len, reply):
             (<Cache>self.cache_of[cache]).store_reply(key, self.stored, reply, self.ttl_at,
                                                       <uint32_t>(self.now_ns // 1000000000u))
+        if not self._is_refreshed(block, reply):
+            self._note_refresh_failure(block, key)
 
     cdef void _truncate(self, Asker* asker) noexcept nogil:
         """Tell an asker to come over TCP: the reply is larger than what we keep."""
@@ -697,7 +791,7 @@ cdef class Engine(Plan):
         while self.inflight.next_waiter(answered.slot, &waiter):
             asker = asker_of(&self.askers, waiter)
             if asker == NULL:
-                if waiter == NOBODY and status == REPLY_OK:
+                if status == REPLY_OK:
                     self._store_for_group(answered, &reply)
             elif status == REPLY_TOO_LARGE:
                 self._truncate(asker)
@@ -710,16 +804,22 @@ cdef class Engine(Plan):
 
     cdef void _store_for_group(self, const Answered* answered, const Reply* reply) noexcept nogil:
         """Keep a reply that was asked for the cache's sake: in the block that forwards to this group."""
+        cdef const Block* block = self._block_of(answered.group)
+        if reply.kind == REPLY_SUCCESS or reply.kind == REPLY_NODATA or reply.kind == REPLY_NXDOMAIN:
+            self._store(block, &answered.key, reply)
+        else:                                   # it must not replace what is there (RFC 8767 section 5)
+            self._note_refresh_failure(block, &answered.key)
+
+    cdef const Block* _block_of(self, uint32_t group) noexcept nogil:
+        """The first block that forwards to a group."""
         cdef uint32_t index
         cdef uint8_t step
-        if reply.kind != REPLY_SUCCESS and reply.kind != REPLY_NODATA and reply.kind != REPLY_NXDOMAIN:
-            return                              # a failed refresh must not replace what is there (RFC 8767 section 5)
         for index in range(self.block_count):
             for step in range(self.blocks[index].step_count):
                 if self.blocks[index].steps[step].kind == STEP_FORWARD:
-                    if self.blocks[index].steps[step].index == answered.group:
-                        self._store(self.blocks[index], &answered.key, reply)
-                        return
+                    if self.blocks[index].steps[step].index == group:
+                        return self.blocks[index]
+        return NULL
 
     cdef bint _asks_again(self, const Answered* answered, const Reply* reply) noexcept nogil:
         """True if the question went to another upstream, or again without OPT (RFC 6891 section 7)."""
@@ -739,7 +839,9 @@ cdef class Engine(Plan):
         while self.inflight.next_waiter(answered.slot, &waiter):
             asker = asker_of(&self.askers, waiter)
             if asker == NULL:
+                self._note_refresh_failure(self._block_of(answered.group), &answered.key)
                 continue
+            self._note_refresh_failure(self.blocks[asker.block], &answered.key)
             if is_made and self.blocks[asker.block] != last:
                 last = self.blocks[asker.block]
                 self._store(last, &answered.key, &reply)    # remembered for a while (RFC 9520 section 3.2)
@@ -759,6 +861,7 @@ cdef class Engine(Plan):
             else:
                 self._on_failure(&answered)
             event = self.inflight.next_event(self.now_ns, &answered)
+        self._wake_askers()
 
     # --- for _udp ---------------------------------------------------------------------------------------------------
 
@@ -793,7 +896,8 @@ cdef class Engine(Plan):
 
     cdef bint has_notes(self) noexcept nogil:
         """True if Python has something to collect."""
-        return self.slowed_count > 0 or self.completions.count > 0 or self.logs.count > 0 or self.errors.count > 0
+        return (self.slowed_count > 0 or self.completions.count > 0 or self.logs.count > 0 or self.errors.count > 0
+                or self.alarm_ns > 0)
 
     # --- asking from Python -----------------------------------------------------------------------------------------
 
@@ -868,7 +972,13 @@ cdef class Engine(Plan):
     def reply_rcode(self, uint64_t token, uint16_t rcode, uint16_t ede=EDE_NONE):
         """Answer without records."""
         cdef Asker* asker = self._asker(token)
+        cdef Query query
+        cdef Key key
         self.begin_batch()
+        if rcode == SERVFAIL:
+            restore_query(asker, &query)
+            key = _key_of(&query)
+            self._note_refresh_failure(self.blocks[asker.block], &key)
         if asker.accepts_stale and rcode == SERVFAIL and self._serve_stale(asker):
             return
         self._fail(asker, rcode, ede)
@@ -1015,12 +1125,21 @@ cdef class Engine(Plan):
         for table in self.tables:
             reclaiming = table.reclaim(RECLAIM_STEP) or reclaiming
         self._set_gauges()
-        deadline = self.inflight.next_deadline()
+        deadline = min(self.inflight.next_deadline(), self._next_alarm())
+        self.alarm_ns = 0
         if reclaiming:
             return 1
         if deadline == UINT64_MAX or deadline > self.now_ns + TICK_MS * <uint64_t>1000000:
             return TICK_MS
         return (deadline - self.now_ns) // 1000000 + 1 if deadline > self.now_ns else 1
+
+    def take_alarm(self):
+        """Milliseconds until on_tick() is wanted for somebody who has come since; 0: nobody has."""
+        cdef uint64_t due_ns = self.alarm_ns
+        self.alarm_ns = 0
+        if due_ns == 0:
+            return 0
+        return (due_ns - self.now_ns) // 1000000 + 1 if due_ns > self.now_ns else 1
 
     cdef void _set_gauges(self):
         cdef Cache cache

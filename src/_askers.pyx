@@ -114,6 +114,51 @@ cdef Asker* asker_of(AskerPool* pool, uint64_t token) noexcept nogil:
     return asker if asker.is_used and asker.generation == <uint32_t>(token >> 32) else NULL
 
 
+# --- alarms -----------------------------------------------------------------------------------------------------------
+
+cdef bint make_alarms(AlarmRing* ring, uint32_t capacity) noexcept nogil:
+    """False: out of memory."""
+    memset(ring, 0, sizeof(AlarmRing))
+    ring.alarms = <Alarm*>calloc(capacity, sizeof(Alarm))
+    ring.capacity = capacity if ring.alarms != NULL else 0
+    return ring.alarms != NULL
+
+
+cdef void free_alarms(AlarmRing* ring) noexcept nogil:
+    free(ring.alarms)
+    memset(ring, 0, sizeof(AlarmRing))
+
+
+cdef void _drop_first(AlarmRing* ring) noexcept nogil:
+    ring.first = (ring.first + 1) % ring.capacity
+    ring.count -= 1
+
+
+cdef bint set_alarm(AlarmRing* ring, AskerPool* pool, uint64_t due_ns, uint64_t token) noexcept nogil:
+    """Remember that an asker wants to be woken, not before all that are remembered. False: the ring is full."""
+    cdef Alarm* alarm
+    while ring.count and asker_of(pool, ring.alarms[ring.first].token) == NULL:
+        _drop_first(ring)
+    if ring.count == ring.capacity:
+        return False
+    alarm = &ring.alarms[(ring.first + ring.count) % ring.capacity]
+    alarm.due_ns = due_ns
+    alarm.token = token
+    ring.count += 1
+    return True
+
+
+cdef Asker* take_due(AlarmRing* ring, AskerPool* pool, uint64_t now_ns) noexcept nogil:
+    """The next asker whose time has come, out of the ring; NULL: none."""
+    cdef Asker* asker
+    while ring.count and ring.alarms[ring.first].due_ns <= now_ns:
+        asker = asker_of(pool, ring.alarms[ring.first].token)
+        _drop_first(ring)
+        if asker != NULL:
+            return asker
+    return NULL
+
+
 cdef void keep_query(Asker* asker, const Query* query) noexcept nogil:
     """Copy what answering a query takes; the caller has read it as QUERY_OK."""
     asker.id = query.id

@@ -20,6 +20,7 @@ from fastdns._message cimport (
     REPLY_OK,
     REPLY_OTHER_ERROR,
     REPLY_SERVER_ERROR,
+    REPLY_SUCCESS,
     REPLY_UNRESOLVED,
     Reply,
     StoredReply,
@@ -43,6 +44,7 @@ cdef struct Entry:
     uint32_t hits           # in a row, none further apart than prefetch_window
     uint32_t hit_at         # the last
     uint32_t told_at        # when it was last said to be due for another asking
+    uint32_t rests_until    # seconds: asking again failed; 0: it did not
     uint32_t ring_at
     uint32_t octets
     uint8_t side
@@ -223,14 +225,23 @@ cdef void _find_entries(Table* table, const Key* key, uint64_t hash_value, Entry
         entry = entry.next
 
 
-cdef Entry* _choose_entry(Entry** sides, uint32_t now, uint32_t stale_for) noexcept nogil:
+cdef inline bint _is_kept(const Entry* success, const CacheOptions* options, uint32_t now) noexcept nogil:
+    """True for an answer that, with prefers_positive, nothing but another answer takes the place of."""
+    return (options.prefers_positive and success != NULL and success.reply.kind == REPLY_SUCCESS
+            and _is_usable(success, _age_of(success, now), options.stale_for))
+
+
+cdef Entry* _choose_entry(Entry** sides, uint32_t now, const CacheOptions* options) noexcept nogil:
     """What to answer from, or NULL: a failure only where nothing better is known, as CoreDNS does."""
+    cdef uint32_t stale_for = options.stale_for
     cdef Entry* success = sides[<int>SUCCESS]
     cdef Entry* denial = sides[<int>DENIAL]
     if success != NULL and not _is_usable(success, _age_of(success, now), stale_for):
         success = NULL
     if denial != NULL and not _is_usable(denial, _age_of(denial, now), stale_for):
         denial = NULL
+    if _is_kept(success, options, now):
+        return success
     if denial == NULL or (success != NULL and _is_failure(denial)):
         return success
     return denial
@@ -248,6 +259,13 @@ cdef bint _is_told(Entry* entry, uint32_t now) noexcept nogil:
     entry.was_told = True
     entry.told_at = now
     return False
+
+
+cdef bint _is_refresh_due(Entry* entry, const Entry* denial, const CacheOptions* options, uint32_t now) noexcept nogil:
+    """True: the caller is the one who asks again."""
+    if now < entry.rests_until or (options.recheck == 0 and _has_failed(denial, now)):
+        return False
+    return not _is_told(entry, now)
 
 
 cdef bint _is_popular(Entry* entry, const CacheOptions* options, uint32_t left, uint32_t now) noexcept nogil:
@@ -278,7 +296,8 @@ cdef void _free_rings(Table* table) noexcept nogil:
 cdef class Cache:
     """One cache plugin's entries in one worker."""
 
-    def __cinit__(self, *, success, denial, max_octets, servfail_ttl=5, stale_for=0, prefetch=(0, 60, 10), keep_ttl=False):
+    def __cinit__(self, *, success, denial, max_octets, servfail_ttl=5, stale_for=0, stale_ttl=0, recheck=0,
+                  prefer_positive=False, prefetch=(0, 60, 10), keep_ttl=False):
         cdef uint64_t buckets = 64
         cdef uint64_t total
         cdef Ring* ring
@@ -294,6 +313,9 @@ cdef class Cache:
         self.options.max_octets = max_octets
         self.options.servfail_ttl = servfail_ttl
         self.options.stale_for = stale_for
+        self.options.stale_ttl = stale_ttl
+        self.options.recheck = recheck
+        self.options.prefers_positive = prefer_positive
         self.options.prefetch_amount, self.options.prefetch_window, self.options.prefetch_percent = prefetch
         self.options.keep_ttl = keep_ttl
         self.table = <Table*>calloc(1, sizeof(Table))
@@ -330,7 +352,7 @@ cdef class Cache:
         cdef Entry* entry
         cdef uint32_t age
         _find_entries(self.table, key, _hash_key(self.table.seed, key), sides)
-        entry = _choose_entry(sides, now, self.options.stale_for)
+        entry = _choose_entry(sides, now, &self.options)
         if entry == NULL:
             return CACHE_MISS
         age = _age_of(entry, now)
@@ -341,17 +363,29 @@ cdef class Cache:
         found.ttl_at = _ttl_at(entry)
         found.side = <Side>entry.side
         found.age = age
-        found.ttl = entry.ttl - age if age < entry.ttl else 0
+        found.ttl = entry.ttl - age if age < entry.ttl else self.options.stale_ttl
         found.refresh_due = False
-        if self.options.keep_ttl:
+        if self.options.keep_ttl and (age < entry.ttl or self.options.stale_ttl == 0):
             found.ttl = entry.ttl
         if age >= entry.ttl:
-            found.refresh_due = not _has_failed(sides[<int>DENIAL], now) and not _is_told(entry, now)
+            found.refresh_due = _is_refresh_due(entry, sides[<int>DENIAL], &self.options, now)
             return CACHE_STALE
         if self.options.prefetch_amount and _is_popular(entry, &self.options, entry.ttl - age, now):
             if not _is_told(entry, now):
                 return CACHE_PREFETCH
         return CACHE_FRESH
+
+    cdef void note_failure(self, const Key* key, uint32_t now) noexcept nogil:
+        """Asking again for a stale entry failed: leave it alone for `recheck` seconds (RFC 8767 section 5)."""
+        cdef Entry* sides[2]
+        cdef int side
+        if self.options.recheck == 0:
+            return
+        _find_entries(self.table, key, _hash_key(self.table.seed, key), sides)
+        for side in range(2):
+            if sides[side] != NULL:
+                sides[side].rests_until = now + self.options.recheck
+                sides[side].was_told = False
 
     cdef uint32_t clamp_ttl(self, const Reply* reply) noexcept nogil:
         """The TTL that every record of a reply gets, in the first answer too, as CoreDNS does; seconds."""
@@ -393,6 +427,10 @@ cdef class Cache:
         hash_value = _hash_key(self.table.seed, key)
         _find_entries(self.table, key, hash_value, sides)
         entry = sides[side]
+        if reply.kind != REPLY_SUCCESS and _is_kept(sides[<int>SUCCESS], &self.options, now):
+            if side == SUCCESS:
+                return False
+            sides[<int>SUCCESS] = NULL                  # the denial stands beside it
         if entry != NULL:
             if _is_failure(entry) == (reply.kind == REPLY_SERVER_ERROR):
                 hits = entry.hits

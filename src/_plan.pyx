@@ -6,6 +6,7 @@ from libc.string cimport memcpy, memset
 
 import struct
 
+from fastdns._askers cimport free_alarms, make_alarms
 from fastdns._cache cimport Cache
 from fastdns._counters cimport BLOCK_SLOTS, CACHE_SLOTS, WORKER_UNDECIDED, Counters
 from fastdns._inflight cimport Inflight
@@ -71,6 +72,7 @@ cdef class Plan:
         if counters.count < <size_t>WORKER_UNDECIDED + BLOCK_SLOTS:
             raise ValueError(f"{counters.count} counters are too few")
         self.inflight = Inflight(inflight_max)
+        self.askers_max = inflight_max
         self.tables = []
         self.caches = []
         self.orders = []
@@ -89,6 +91,7 @@ cdef class Plan:
         for index in range(self.listener_count):
             free(self.listeners[index].blocks)
         for index in range(self.cache_count):
+            free_alarms(&self.rules[index].alarms)
             free(self.rules[index].zones.octets)
             free(self.rules[index].disable_success.octets)
             free(self.rules[index].disable_denial.octets)
@@ -117,7 +120,8 @@ cdef class Plan:
         return count
 
     def add_cache(self, *, success, denial, size_t max_octets, uint32_t servfail_ttl, uint32_t stale_for,
-                  bint stale_verify, prefetch, bint keep_ttl, zones, disable_success, disable_denial, size_t counters):
+                  bint stale_verify, prefetch, bint keep_ttl, zones, disable_success, disable_denial, size_t counters,
+                  uint64_t verify_timeout_ms=0, uint32_t stale_ttl=0, uint32_t recheck=0, bint prefer_positive=False):
         """A cache; its number. See _answer.pyi for the arguments."""
         cdef size_t count = <size_t>len(self.caches)
         cdef CacheRule* rules = <CacheRule*>realloc(self.rules, (count + 1) * sizeof(CacheRule))
@@ -135,8 +139,12 @@ cdef class Plan:
         rules[count].slots = self._slots_at(counters, CACHE_SLOTS)
         cache = Cache(
             success=success, denial=denial, max_octets=max_octets, servfail_ttl=servfail_ttl, stale_for=stale_for,
-            prefetch=prefetch, keep_ttl=keep_ttl,
+            stale_ttl=stale_ttl, recheck=recheck, prefer_positive=prefer_positive, prefetch=prefetch, keep_ttl=keep_ttl,
         )
+        if verify_timeout_ms and not make_alarms(&rules[count].alarms, self.askers_max):
+            raise MemoryError
+        rules[count].verify_ns = verify_timeout_ms * 1000000
+        rules[count].tracks_verify = verify_timeout_ms > 0 or recheck > 0
         grown[count] = <void*>cache
         self.caches.append(cache)
         self.cache_count += 1

@@ -189,14 +189,23 @@ class Worker:
     def _on_tick(self) -> None:
         wait = min(self.engine.on_tick(), TICK_MAX)
         self.duties.check_upstreams()
-        self.settle()
         self._tick = self.loop.call_later(wait * MILLISECOND, self._on_tick)
+        self.settle()
+
+    def _tick_in(self, wait: int) -> None:
+        """Let the next tick come in `wait` milliseconds at the latest."""
+        if self._tick is not None and self._tick.when() > self.loop.time() + wait * MILLISECOND:
+            self._tick.cancel()
+            self._tick = self.loop.call_later(wait * MILLISECOND, self._on_tick)
 
     def settle(self) -> None:
         """Take from the engine what is for Python, and send what has become an answer."""
         self.slow.take()
         self.duties.take_records()
         self.flush()
+        wait = self.engine.take_alarm()
+        if wait:
+            self._tick_in(wait)
 
     def flush(self) -> None:
         for udp in self._udp.values():
