@@ -2,7 +2,7 @@
 
 import ipaddress
 
-from fastdns.config import corefile, lexer, model, values, wording
+from fastdns.config import corefile, lexer, model, values, weights, wording
 
 OPTIONS = ("prefer",)
 WEIGHTED_OPTIONS = ("reload", "prefer")
@@ -22,7 +22,20 @@ def parse(directive: corefile.Directive, scope: corefile.Scope) -> model.Loadbal
             prefer += [_network(option, token) for token in option.args]
         else:
             reload = _reload(option)
+    if weight_file:
+        _check_file(directive, weight_file, may_come_later=reload > 0)
     return model.Loadbalance(policy, tuple(prefer), weight_file, reload)
+
+
+def _check_file(directive: corefile.Directive, path: str, *, may_come_later: bool) -> None:
+    """Raise ConfigError for a weight file that makes no sense, or that isn't there and never looked for again."""
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            weights.parse(file.read(), path)
+    except OSError as error:
+        if not may_come_later:
+            message = f"failed to open weight file: {path}: {error.strerror}"
+            raise directive.error(message, at=directive.args[1]) from None
 
 
 def _policy(directive: corefile.Directive) -> tuple[str, str]:

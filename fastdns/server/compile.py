@@ -7,9 +7,10 @@ the configuration in its order, equal ones once; hosts tables follow.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Sequence
 
-from fastdns import _answer, _counters
+from fastdns import _answer, _counters, _order
 from fastdns.config import model
 from fastdns.dns import names
 from fastdns.server import hosts, metrics
@@ -38,6 +39,14 @@ class HostsTable:
     first_slot: int
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class WeightedOrder:
+    """An order of addresses whose weights come from a file."""
+
+    order: _order.AddressOrder
+    plugin: model.Loadbalance
+
+
 @dataclasses.dataclass(slots=True)
 class Program:
     """An Engine and the meaning of its numbers."""
@@ -49,6 +58,7 @@ class Program:
     steps: dict[tuple[int, int], Step] = dataclasses.field(default_factory=dict)  # by the Engine's (block, step)
     clusters: list[model.Kubernetes] = dataclasses.field(default_factory=list)  # by table
     hosts: dict[metrics.PluginKey, HostsTable] = dataclasses.field(default_factory=dict)
+    weighted: dict[metrics.PluginKey, WeightedOrder] = dataclasses.field(default_factory=dict)
     caches: dict[metrics.PluginKey, int] = dataclasses.field(default_factory=dict)
     groups: dict[metrics.PluginKey, int] = dataclasses.field(default_factory=dict)
     forwards: list[model.Forward] = dataclasses.field(default_factory=list)  # by group
@@ -99,19 +109,54 @@ def add_shared(program: Program, layout: metrics.Layout, key: metrics.PluginKey,
 def add_block(program: Program, place: metrics.BlockPlace) -> None:
     config_block = program.config.blocks[place.block]
     found = {type(plugin): plugin for plugin in config_block.plugins}
-    bufsize, cancel = found.get(model.Bufsize), found.get(model.Cancel)
+    bufsize, cancel, balance = found.get(model.Bufsize), found.get(model.Cancel), found.get(model.Loadbalance)
     number = program.engine.add_block(
         names.to_canonical_wire(config_block.zone),
         udp_max=bufsize.size if isinstance(bufsize, model.Bufsize) else UDP_OURS,
-        rotate=model.Loadbalance in found,
+        rotate=isinstance(balance, model.Loadbalance) and not balance.weight_file,
         deadline_ms=int(1000 * min(DEADLINE, cancel.timeout if isinstance(cancel, model.Cancel) else DEADLINE)),
         log=model.Log in found,
         errors=model.Errors in found,
         counters=place.first,
     )
     program.blocks.append(place)
-    for position, plugin in enumerate(config_block.plugins):
-        add_step(program, number, place, position, plugin)
+    for position in order_steps(config_block.plugins):
+        plugin = config_block.plugins[position]
+        if isinstance(plugin, model.Loadbalance):
+            set_order(program, number, metrics.key_of(program.config, place.block, position), plugin)
+        else:
+            add_step(program, number, place, position, plugin)
+
+
+def order_steps(plugins: Sequence[model.Plugin]) -> list[int]:
+    """The places of the plugins, tables before the cache in front of them, which keeps nothing of theirs.
+
+    So a name of the cluster costs no look-up in the cache. A step of another kind between them stays where it is, and
+    what follows it too.
+    """
+    ordered: list[int] = []
+    cache: int | None = None  # where it stands in `ordered`
+    for position, plugin in enumerate(plugins):
+        if isinstance(plugin, model.Hosts | model.Kubernetes) and cache is not None:
+            ordered.insert(cache, position)
+            cache += 1
+            continue
+        if isinstance(plugin, model.Cache):
+            cache = len(ordered)
+        elif isinstance(plugin, model.Loop | model.Whoami | model.Forward):
+            cache = None
+        ordered.append(position)
+    return ordered
+
+
+def set_order(program: Program, number: int, key: metrics.PluginKey, plugin: model.Loadbalance) -> None:
+    """What plugin loadbalance does beside rotating. The blocks of one Corefile block share its weights."""
+    if not plugin.prefer and not plugin.weight_file:
+        return
+    if plugin.weight_file and key not in program.weighted:
+        program.weighted[key] = WeightedOrder(_order.AddressOrder(plugin.prefer), plugin)
+    shared = program.weighted.get(key)
+    program.engine.set_order(number, shared.order if shared else _order.AddressOrder(plugin.prefer))
 
 
 def add_step(program: Program, number: int, place: metrics.BlockPlace, position: int, plugin: model.Plugin) -> None:
@@ -156,6 +201,10 @@ def add_cache(engine: _answer.Engine, plugin: model.Cache, counters: int) -> int
         servfail_ttl=int(plugin.servfail),
         stale_for=int(stale.duration) if stale else 0,
         stale_verify=stale is not None and stale.refresh == "verify",
+        verify_timeout_ms=math.ceil(1000 * stale.verify_timeout) if stale else 0,
+        stale_ttl=stale.ttl if stale else 0,
+        recheck=math.ceil(stale.recheck) if stale else 0,
+        prefer_positive=stale is not None and stale.prefer_positive,
         prefetch=(prefetch.amount, int(prefetch.duration), prefetch.percentage) if prefetch else (0, 0, 0),
         keep_ttl=plugin.keepttl,
         zones=encode_zones(plugin.zones),

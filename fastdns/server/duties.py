@@ -19,7 +19,7 @@ from fastdns.dns import names
 from fastdns.forward import counts as group_counts
 from fastdns.forward import exchange
 from fastdns.server import compile as compiler
-from fastdns.server import failures, hosts, metrics, querylog, questions
+from fastdns.server import failures, hosts, metrics, querylog, questions, weights
 
 if typing.TYPE_CHECKING:
     from fastdns.server import worker
@@ -67,6 +67,11 @@ class Duties:
             self._show_hosts(table, source)
             if table.plugin.reload:
                 self._repeat(table.plugin.reload, functools.partial(self._refresh, table, source))
+        for weighted in self._program.weighted.values():
+            weight_file = weights.WeightSource(weighted, is_talkative=self._worker.setup.index == 0)
+            weight_file.start()
+            if weight_file.reload:
+                self._repeat(weight_file.reload, weight_file.refresh)
         for group, forward in enumerate(self._program.forwards):
             self._forwarders[group] = self._make_forwarder(group, forward)
 
