@@ -28,9 +28,7 @@ class WeightSource:
             self._read()
         except OSError as error:
             if self._is_talkative:
-                logger.warning(
-                    "plugin/loadbalance: Failed to open weight file: %s. Will try again in %gs", error, self.reload
-                )
+                logger.warning("plugin/loadbalance: %s. Will try again in %gs", describe(error), self.reload)
         except errors.ConfigError as error:
             self._tell(error)
 
@@ -55,4 +53,10 @@ class WeightSource:
 
     def _tell(self, error: Exception) -> None:
         if self._is_talkative:
-            logger.error("plugin/loadbalance: %s", error)
+            logger.error("plugin/loadbalance: %s", describe(error))
+
+
+def describe(error: Exception) -> str:
+    return (
+        f"failed to open weight file: {error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
+    )

@@ -68,7 +68,9 @@ def counted(world: engines.World, slot: CacheSlot) -> int:
     return world.count(engines.CACHE + slot)
 
 
-@pytest.mark.parametrize(("stale_ttl", "keep_ttl", "expected"), [(0, False, 0), (30, False, 30), (0, True, 1), (30, True, 30)])
+@pytest.mark.parametrize(
+    ("stale_ttl", "keep_ttl", "expected"), [(0, False, 0), (30, False, 30), (0, True, 1), (30, True, 30)]
+)
 def test_immediate_answers_stale_and_asks_once(
     upstream: engines.Upstream, stale_ttl: int, keep_ttl: bool, expected: int
 ) -> None:

@@ -58,9 +58,26 @@ def test_zones_of_a_block_share_cache_and_group_and_have_slots_of_their_own(prog
     assert len({place.first for place in program.blocks}) == 7
 
 
-def test_steps_keep_the_order_of_plugins(program: compiler.Program) -> None:
+def test_steps_keep_the_order_of_plugins_but_for_tables_behind_the_cache(program: compiler.Program) -> None:
     steps = [type(program.steps[0, number].plugin) for number in range(5)]
-    assert steps == [model.Cache, model.Hosts, model.Kubernetes, model.Loop, model.Forward]
+    assert steps == [model.Hosts, model.Kubernetes, model.Cache, model.Loop, model.Forward]
+
+
+def test_tables_pass_no_step_of_another_kind() -> None:
+    hosts = model.Hosts("/nowhere", (".",))
+    cache, cluster = model.Cache((".",)), model.Kubernetes(("cluster.local.",))
+    assert compiler.order_steps([model.Errors(), cache, hosts, model.Loop(), cluster]) == [0, 2, 1, 3, 4]
+    assert compiler.order_steps([hosts, cluster, cache]) == [0, 1, 2]
+
+
+def test_answer_of_a_table_is_no_request_of_the_cache(program: compiler.Program) -> None:
+    (cache,) = metrics.lay_out(program.config).caches.values()
+    listener = program.listeners[model.Listener("127.0.0.1", 53)]
+    program.engine.ask(questions.make_query(b"\1s\3svc\1a\4test\0", 1), listener)
+    assert program.engine.counters.get(cache.first + _counters.CacheSlot.CACHE_REQUESTS) == 0
+    token = program.engine.ask(questions.make_query(b"\1s\1b\4test\0", 1), listener)
+    assert isinstance(token, int)
+    assert program.engine.counters.get(cache.first + _counters.CacheSlot.CACHE_REQUESTS) == 1
 
 
 def test_every_listener_has_its_blocks(program: compiler.Program) -> None:
