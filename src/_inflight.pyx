@@ -1236,8 +1236,8 @@ cdef class Inflight:
         of_upstreams = []
         for place in range(table.groups[group].count):
             upstream = &table.upstreams[table.groups[group].first + place]
-            of_upstreams.append([upstream.slots[slot] for slot in range(UPSTREAM_SLOTS)])
-        return [table.groups[group].slots[slot] for slot in range(GROUP_SLOTS)], of_upstreams
+            of_upstreams.append([upstream.slots[slot] for slot in range(<size_t>UPSTREAM_SLOTS)])
+        return [table.groups[group].slots[slot] for slot in range(<size_t>GROUP_SLOTS)], of_upstreams
 
     @property
     def live(self):
