@@ -62,6 +62,7 @@ class Program:
     caches: dict[metrics.PluginKey, int] = dataclasses.field(default_factory=dict)
     groups: dict[metrics.PluginKey, int] = dataclasses.field(default_factory=dict)
     forwards: list[model.Forward] = dataclasses.field(default_factory=list)  # by group
+    udp_max: int = UDP_OURS  # octets of the largest answer over UDP, of all blocks
     upstream_slots: list[metrics.GroupPlace] = dataclasses.field(default_factory=list)  # by group
 
 
@@ -110,9 +111,11 @@ def add_block(program: Program, place: metrics.BlockPlace) -> None:
     config_block = program.config.blocks[place.block]
     found = {type(plugin): plugin for plugin in config_block.plugins}
     bufsize, cancel, balance = found.get(model.Bufsize), found.get(model.Cancel), found.get(model.Loadbalance)
+    udp_max = bufsize.size if isinstance(bufsize, model.Bufsize) else UDP_OURS
+    program.udp_max = max(program.udp_max, udp_max)
     number = program.engine.add_block(
         names.to_canonical_wire(config_block.zone),
-        udp_max=bufsize.size if isinstance(bufsize, model.Bufsize) else UDP_OURS,
+        udp_max=udp_max,
         rotate=isinstance(balance, model.Loadbalance) and not balance.weight_file,
         deadline_ms=int(1000 * min(DEADLINE, cancel.timeout if isinstance(cancel, model.Cancel) else DEADLINE)),
         log=model.Log in found,

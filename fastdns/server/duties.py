@@ -134,7 +134,7 @@ class Duties:
     def _write_queries(self) -> None:
         as_json = self._worker.setup.options.as_json
         for record in self._engine.log_records():
-            answered = querylog.read_record(record)
+            answered = querylog.read_record(record, bound=self._worker.program.blocks[record[0]].listener.address)
             line = querylog.format_line(self._logs[record[0]], answered)
             if line is not None and as_json:
                 query_logger.info("%s", line, extra={"fields": querylog.json_fields(answered)})

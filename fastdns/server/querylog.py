@@ -52,13 +52,13 @@ class Answered:
 Record = tuple[int, float, tuple[str, int], str, bool, bytes, int, int, int, int, bool]
 
 
-def read_record(record: Record) -> Answered:
-    """What Engine.log_records tells of one query."""
+def read_record(record: Record, *, bound: str = "") -> Answered:
+    """What Engine.log_records tells of one query; `bound` is the address of a socket that has but one."""
     _, seconds, remote, local, is_stream, query, rcode, flags, size, query_size, is_nodata = record
     return Answered(
         question=questions.read_question(query),
         remote=remote,
-        local=(local, 0),
+        local=(local or bound, 0),
         is_stream=is_stream,
         query_size=query_size,
         rcode=rcode,

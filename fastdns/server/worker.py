@@ -21,7 +21,7 @@ from fastdns import _counters, _udp, errors
 from fastdns._counters import WorkerSlot, WorkerState
 from fastdns.config import model
 from fastdns.server import compile as compiler
-from fastdns.server import duties, frames, output, slow, tcp
+from fastdns.server import duties, frames, listeners, output, slow, tcp
 from fastdns.server.frames import Kind
 
 logger = logging.getLogger(__name__)
@@ -121,6 +121,7 @@ class Worker:
         for listener, number in self.program.listeners.items():
             for place, one in enumerate(self.setup.udp[listener]):
                 own = compiler.add_listener(self.program, listener) if place else number
+                listeners.set_fragments(one, allowed=self.program.udp_max > compiler.UDP_OURS)
                 udp = _udp.UdpListener(self.engine, own, one.fileno())
                 self._udp[one.fileno()] = udp
                 self.loop.add_reader(one.fileno(), self._on_datagrams, udp)
