@@ -186,13 +186,13 @@ cdef bint _is_mapped(const uint8_t* address) noexcept nogil:
     return address[10] == 0xFF and address[11] == 0xFF
 
 
-cdef bint _make_pod(Finding* finding, const Query* query, const uint8_t* label, const uint8_t* below) noexcept nogil:
-    """Make the SERVICE block of the pod that a label spells; `below` is the rest of the name, down to its zone's
-    first."""
+cdef bint _make_pod(Finding* finding, const uint8_t* label, const uint8_t* zone) noexcept nogil:
+    """Make the SERVICE block of the pod that a label spells; `zone` is where the zone begins in the same name."""
     cdef uint8_t address[16]
     cdef Writer writer = writer_over(finding.pod, sizeof(finding.pod))
     cdef uint8_t family = 4 if _parse_ipv4(label, address) else 6
-    cdef size_t below_len = query.name_key + finding.zone_at - below
+    cdef const uint8_t* below = label + label[0] + 1
+    cdef size_t below_len = zone - below
     if family == 6:
         if not _parse_ipv6(label, address):
             return False
@@ -299,7 +299,7 @@ cdef Outcome _decide_below(Finding* finding, const Query* query, const Match* ma
                                         match.remaining, query.qtype)
         if data.flags & POD_ADDRESSES and match.remaining <= POD_LABELS_MAX:
             label = query.name_key + query.label_at[match.remaining - 1]
-            if _make_pod(finding, query, label, label + label[0] + 1):
+            if _make_pod(finding, label, query.name_key + finding.zone_at):
                 return _decide_service(finding, finding.pod, finding.pod_len, query.qtype)
     star = _wildcard_of(finding, match)
     if star != NULL and star.data != NULL:
@@ -364,10 +364,17 @@ cdef Outcome _decide_target(Finding* finding, uint16_t qtype) noexcept nogil:
 
 
 cdef Outcome _decide_target_below(Finding* finding, const Match* match, uint16_t qtype) noexcept nogil:
-    """A target that names an endpoint of a Service, or a port of one."""
+    """A target that names an endpoint of a Service, a port of one, or a pod by its address."""
     cdef const NameData* data = match.node.data
     cdef const RecordSet* service = _set_of(data, SRV)
+    cdef const uint8_t* label
     cdef Outcome outcome
+    if data.flags & POD_ADDRESSES and match.remaining <= POD_LABELS_MAX:
+        label = &finding.target[finding.target_labels[match.remaining - 1]]
+        if not _make_pod(finding, label, &finding.target[finding.target_len - finding.zone.name_len]):
+            return NODATA
+        outcome = _decide_service(finding, finding.pod, finding.pod_len, qtype)
+        return HIT if outcome == HIT else NODATA
     if service == NULL or service.form != SERVICE or match.remaining > SERVICE_LABELS_MAX:
         return NODATA
     outcome = _decide_service_name(finding, data, service, &finding.target[0], &finding.target_labels[0],

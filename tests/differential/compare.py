@@ -152,6 +152,8 @@ def _section(message: dns.message.Message, rrsets: list[dns.rrset.RRset]) -> Sec
                 text = " ".join(
                     [*fields[:2], "SERIAL" if text.lower().startswith("ns.dns.") else fields[2], *fields[3:]]
                 )
+            if text.startswith("0 0 ") and text.endswith(" ."):
+                text = "0 0 CLIENT ."  # whoami tells the client's port, and each server has its own client
             records.append((rrset.name.to_text(), _class(rrset.rdclass), _type(rrset.rdtype), str(rrset.ttl), text))
     return tuple(sorted(records, key=lambda record: (*record[:3], record[4], int(record[3]))))
 

@@ -258,9 +258,7 @@ class World:
         dice = self._random.random()
         if dice < 0.08:
             return None
-        if dice < 0.12:
-            return [{"name": "http"}]  # no number: "all ports"
-        if dice < 0.2:
+        if dice < 0.16:
             return [{"name": "other", "port": 9999, "protocol": "TCP"}]
         return [
             {"name": port.get("name", ""), "port": port.get("port", 1), "protocol": port.get("protocol", "TCP")}
