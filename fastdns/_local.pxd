@@ -42,6 +42,7 @@ cdef struct Finding:
     const RecordSet* records    # the set that answers; NULL: none, or SOA
     bint is_soa
     Asked asked             # of a SERVICE set
+    uint32_t entries        # of a SERVICE set that the question matches
     uint8_t pod[256]        # a SERVICE block made for a pod's name
     uint16_t pod_len        # 0: none
     uint8_t target[256]     # canonical last CNAME target, with FOLLOW

@@ -79,7 +79,7 @@ cdef struct RecordSet:
     uint32_t size           # octets
     uint32_t ttl            # seconds
     uint16_t rtype
-    uint16_t count          # records; 0 for SERVICE
+    uint16_t count          # records; of SERVICE the (address, port) pairs that answer for the Service itself
     uint8_t form            # FIXED: whole records on the wire, owner OWNER_IS_QNAME, all of one size
 
 cdef struct NameData:

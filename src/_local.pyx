@@ -238,6 +238,7 @@ cdef Outcome _decide_service(Finding* finding, const uint8_t* octets, size_t siz
     """A name below a Service, or a pod's: counted, since nothing is kept ready for it."""
     cdef Addresses found
     count_addresses(octets, size, &finding.asked, &found)
+    finding.entries = found.entries
     if found.entries == 0:
         return _miss(finding)
     if qtype == A:
@@ -266,6 +267,7 @@ cdef Outcome _decide_data(Finding* finding, const NameData* data, uint16_t qtype
     finding.data = data
     finding.records = _set_of(data, qtype)
     if finding.records != NULL:
+        finding.entries = finding.records.count
         return HIT
     if (qtype == A or qtype == AAAA) and _set_of(data, CNAME) != NULL:
         return FOLLOW
@@ -601,7 +603,8 @@ cdef void _write_service(Writer* writer, const Query* query, const Finding* find
         return
     zone.name = query.wire + HEADER_SIZE + finding.zone_at
     zone.name_len = query.qname_len - finding.zone_at
-    counts.answer = write_services(writer, octets, size, &finding.asked, ttl, &zone, &service_at)
+    counts.answer = write_services(writer, octets, size, &finding.asked, finding.entries, ttl, &zone,
+                                   &service_at)
     if writer.failed or counts.answer == 0:
         return
     start = writer.pos

@@ -49,13 +49,6 @@ cdef struct Address:
     const uint8_t* label
 
 
-cdef struct Group:
-    const uint8_t* ports    # start of the ports in the block
-    uint8_t port_count
-    uint32_t address_count
-    size_t addresses_at     # position of the first address
-
-
 cdef struct Walk:
     # A pass over the entries that a question matches.
     Reader reader
@@ -63,8 +56,11 @@ cdef struct Walk:
     uint8_t name_len
     bint own                # walks the Service's own groups, not its endpoints
     uint16_t groups_left
-    Group group
-    uint32_t addresses_left
+    const uint8_t* ports    # of the group that the walk is in
+    uint8_t port_count
+    uint8_t matching        # ports that the question matches
+    bint has_number         # one of these is a real port, which SRV tells
+    uint32_t addresses_left     # of the group
     uint32_t dashed         # the asked endpoint label as an IPv4 address, if is_dashed
     bint is_dashed
 
@@ -92,25 +88,24 @@ cdef void _read_address(Reader* reader, Address* address) noexcept nogil:
     address.label = read_octets(reader, address.label_len)
 
 
-cdef void _read_group(Reader* reader, Group* group) noexcept nogil:
+cdef uint32_t _skip_ports(Reader* reader) noexcept nogil:
+    """Read over a group's head; how many addresses follow."""
     cdef Port port
-    cdef uint8_t _index
-    group.port_count = read_u8(reader)
-    group.ports = reader.data + reader.pos
-    for _index in range(group.port_count):
+    cdef uint8_t left = read_u8(reader)
+    while left and not reader.failed:
+        left -= 1
         _read_port(reader, &port)
-    group.address_count = read_u32(reader)
-    group.addresses_at = reader.pos
+    return read_u32(reader)
 
 
 cdef void _skip_groups(Reader* reader, uint16_t count) noexcept nogil:
-    cdef Group group
+    cdef uint32_t addresses
     cdef Address address
     while count and not reader.failed:
         count -= 1
-        _read_group(reader, &group)
-        while group.address_count and not reader.failed:
-            group.address_count -= 1
+        addresses = _skip_ports(reader)
+        while addresses and not reader.failed:
+            addresses -= 1
             _read_address(reader, &address)
 
 
@@ -161,7 +156,7 @@ cdef bint _was_seen(uint32_t* table, uint32_t mask, uint8_t* base, size_t size, 
 cdef bint _mark_seen(uint8_t* octets, size_t size, size_t groups_at, uint16_t groups, bint is_own) noexcept nogil:
     """Set the SEEN bits of every address of a run of groups. False: out of memory."""
     cdef Reader reader = reader_over(octets, size)
-    cdef Group group
+    cdef uint32_t left
     cdef Address address
     cdef uint32_t mask = 15
     cdef uint32_t* names
@@ -177,9 +172,9 @@ cdef bint _mark_seen(uint8_t* octets, size_t size, size_t groups_at, uint16_t gr
     reader.pos = groups_at
     while groups:
         groups -= 1
-        _read_group(&reader, &group)
-        while group.address_count:
-            group.address_count -= 1
+        left = _skip_ports(&reader)
+        while left:
+            left -= 1
             at = reader.pos
             _read_address(&reader, &address)
             octets[at] = address.family & FAMILY_MASK
@@ -210,13 +205,13 @@ cdef bint _check_name(Reader* reader) noexcept nogil:
 cdef bint _check_groups(Reader* reader, uint16_t count, bint is_own) noexcept nogil:
     """Only a Service's own addresses and IPv4 endpoints go without a label: it can't be derived from an IPv6 address.
     """
-    cdef Group group
+    cdef uint32_t addresses
     cdef Address address
     while count:
         count -= 1
-        _read_group(reader, &group)
-        while group.address_count and not reader.failed:
-            group.address_count -= 1
+        addresses = _skip_ports(reader)
+        while addresses and not reader.failed:
+            addresses -= 1
             _read_address(reader, &address)
             if (address.family != 4 and address.family != 6) or address.label_len > LABEL_MAX:
                 return False
@@ -346,35 +341,35 @@ cdef bint _port_matches(const Port* port, const Asked* asked) noexcept nogil:
                                  and _service_label_is(asked.second, port.protocol, port.protocol_len))
 
 
-cdef uint8_t _matching_ports(const Walk* walk, const Asked* asked) noexcept nogil:
-    """How many ports of the walk's group the question matches."""
-    cdef Reader reader = reader_over(walk.reader.data, walk.reader.size)
+cdef void _enter_group(Walk* walk, const Asked* asked) noexcept nogil:
+    """Read the next group's head, and which of its ports the question matches: the same for all its addresses."""
     cdef Port port
-    cdef uint8_t _index
-    cdef uint8_t count = 0
-    reader.pos = <size_t>(walk.group.ports - walk.reader.data)
-    for _index in range(walk.group.port_count):
-        _read_port(&reader, &port)
-        count += _port_matches(&port, asked)
-    return count
+    cdef uint8_t left = read_u8(&walk.reader)
+    walk.ports = walk.reader.data + walk.reader.pos
+    walk.port_count = left
+    walk.matching = 0
+    walk.has_number = False
+    while left and not walk.reader.failed:
+        left -= 1
+        _read_port(&walk.reader, &port)
+        if _port_matches(&port, asked):
+            walk.matching += 1
+            walk.has_number = walk.has_number or not _is_portless(&port)
+    walk.addresses_left = read_u32(&walk.reader)
 
 
 cdef uint8_t _next_entry(Walk* walk, const Asked* asked, Address* address) noexcept nogil:
     """The next address that the question matches; how many ports of its group match too, 0 at the end."""
-    cdef uint8_t ports
     while True:
         while walk.addresses_left:
             walk.addresses_left -= 1
             _read_address(&walk.reader, address)
-            if _has_name(walk, address, asked):
-                ports = _matching_ports(walk, asked)
-                if ports:
-                    return ports
+            if walk.matching and _has_name(walk, address, asked):
+                return walk.matching
         if walk.groups_left == 0 or walk.reader.failed:
             return 0
         walk.groups_left -= 1
-        _read_group(&walk.reader, &walk.group)
-        walk.addresses_left = walk.group.address_count
+        _enter_group(walk, asked)
 
 
 cdef enum Same:
@@ -388,7 +383,7 @@ cdef bint _has_port(const Walk* walk, const Asked* asked, uint16_t number, uint8
     cdef Reader reader = reader_over(walk.reader.data, walk.reader.size)
     cdef Port port
     cdef uint8_t _index
-    reader.pos = <size_t>(walk.group.ports - walk.reader.data)
+    reader.pos = <size_t>(walk.ports - walk.reader.data)
     for _index in range(before):
         _read_port(&reader, &port)
         if port.number == number and _port_matches(&port, asked) and not _is_portless(&port):
@@ -411,9 +406,9 @@ cdef bint _stood_before(const uint8_t* octets, size_t size, const Asked* asked, 
                 return True
         elif walk.own or _same_name(&other, address):
             if same == SAME_NAME_AND_ADDRESS:
-                if _same_address(&other, address) and _has_real_port(&walk, asked):
+                if _same_address(&other, address) and walk.has_number:
                     return True             # write_glue has it already
-            elif _has_port(&walk, asked, port, walk.group.port_count):
+            elif _has_port(&walk, asked, port, walk.port_count):
                 return True
     return False
 
@@ -516,49 +511,35 @@ cdef uint16_t _weight_of(uint32_t entries) noexcept nogil:
     return <uint16_t>(share if share else 1)
 
 
-cdef uint16_t write_services(Writer* writer, const uint8_t* octets, size_t size, const Asked* asked, uint32_t ttl,
-                             const Zonal* zone, uint16_t* service_at) noexcept nogil:
-    """The SRV records that a question finds, one for each (target, port); how many.
+cdef uint16_t write_services(Writer* writer, const uint8_t* octets, size_t size, const Asked* asked, uint32_t entries,
+                             uint32_t ttl, const Zonal* zone, uint16_t* service_at) noexcept nogil:
+    """The SRV records that a question finds, one for each (target, port); how many. `entries` is count_addresses'.
 
     `service_at` becomes the position of the Service's name in the first one's target, for write_glue to point to.
     """
     cdef Walk walk
     cdef Address address
-    cdef Addresses found
     cdef Port port
     cdef Reader ports
     cdef uint16_t count = 0
     cdef uint16_t at
     cdef uint8_t index
     _start(&walk, octets, size, asked)
-    count_addresses(octets, size, asked, &found)
     while not writer.failed and _next_entry(&walk, asked, &address):
         ports = reader_over(octets, size)
-        ports.pos = <size_t>(walk.group.ports - octets)
-        for index in range(walk.group.port_count):
+        ports.pos = <size_t>(walk.ports - octets)
+        for index in range(walk.port_count):
             _read_port(&ports, &port)
             if _is_portless(&port) or not _port_matches(&port, asked) or _has_port(&walk, asked, port.number, index):
                 continue
             if (address.family & NAME_SEEN
                     and _stood_before(octets, size, asked, &address, SAME_NAME_AND_PORT, port.number)):
                 continue
-            at = _write_srv(writer, &walk, &address, port.number, _weight_of(found.entries), ttl, zone)
+            at = _write_srv(writer, &walk, &address, port.number, _weight_of(entries), ttl, zone)
             if count == 0:
                 service_at[0] = at
             count += 1
     return count
-
-
-cdef bint _has_real_port(const Walk* walk, const Asked* asked) noexcept nogil:
-    cdef Reader reader = reader_over(walk.reader.data, walk.reader.size)
-    cdef Port port
-    cdef uint8_t _index
-    reader.pos = <size_t>(walk.group.ports - walk.reader.data)
-    for _index in range(walk.group.port_count):
-        _read_port(&reader, &port)
-        if _port_matches(&port, asked) and not _is_portless(&port):
-            return True
-    return False
 
 
 cdef uint16_t write_glue(Writer* writer, const uint8_t* octets, size_t size, const Asked* asked, uint32_t ttl,
@@ -569,7 +550,7 @@ cdef uint16_t write_glue(Writer* writer, const uint8_t* octets, size_t size, con
     cdef uint16_t count = 0
     _start(&walk, octets, size, asked)
     while not writer.failed and _next_entry(&walk, asked, &address):
-        if not _has_real_port(&walk, asked):
+        if not walk.has_number:
             continue
         if address.family & ADDRESS_SEEN and _stood_before(octets, size, asked, &address, SAME_NAME_AND_ADDRESS, 0):
             continue

@@ -300,6 +300,7 @@ cdef uint8_t _keep_service(RecordSet* records, Writer* writer, const RawSet* raw
     """The block as it stands, and its plain A and AAAA records ready to be copied, those first."""
     cdef Asked nothing
     cdef uint8_t count = 0
+    cdef uint32_t entries
     cdef size_t start
     nothing.labels = 0
     if raw.derived.v4:
@@ -314,7 +315,8 @@ cdef uint8_t _keep_service(RecordSet* records, Writer* writer, const RawSet* raw
         count += 1
     start = writer.pos
     write_octets(writer, raw.octets, raw.size)
-    _add_set(records + count, writer, start, raw, raw.rtype, SERVICE, 0)
+    entries = raw.derived.entries if raw.derived.entries < 0xFFFF else 0xFFFF
+    _add_set(records + count, writer, start, raw, raw.rtype, SERVICE, <uint16_t>entries)
     return count + 1
 
 
