@@ -16,6 +16,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -78,7 +79,7 @@ def as_answer(packet: bytes, rcode: int = 0, count: int = 1) -> bytes:
     return packet[:2] + bytes([0x84, rcode]) + packet[4:6] + struct.pack("!H", count) + packet[8:]
 
 
-def ask(port: int, questions: list[bytes], **plan: object):
+def ask(port: int, questions: list[bytes], **plan: Any) -> Any:
     from bench.load import Client
 
     client = Client(port, questions)
@@ -95,27 +96,27 @@ def questions(count: int) -> list[bytes]:
 
 
 # --- the load client ---
-def test_load_asks_each_question_in_turn(answerer):
+def test_load_asks_each_question_in_turn(answerer: Any) -> None:
     server = answerer(as_answer)
     result = ask(server.port, questions(10), seconds=10.0, limit=25, window=4, wait=True)
     assert (result.sent, result.answered, result.lost, result.empty) == (25, 25, 0, 0)
     assert [packet[2:] for packet in server.seen] == [q[2:] for q in (questions(10) * 3)[:25]]
 
 
-def test_load_counts_rcodes_and_empty_answers(answerer):
+def test_load_counts_rcodes_and_empty_answers(answerer: Any) -> None:
     server = answerer(lambda packet: as_answer(packet, rcode=packet[1] % 2 * 3, count=packet[1] % 2))
     result = ask(server.port, questions(1), seconds=10.0, limit=10, window=2, wait=True)
     assert result.rcodes == {"NOERROR": 5, "NXDOMAIN": 5}
     assert result.empty == 5
 
 
-def test_load_counts_what_is_never_answered(answerer):
+def test_load_counts_what_is_never_answered(answerer: Any) -> None:
     server = answerer(lambda packet: None if packet[1] == 3 else as_answer(packet))
     result = ask(server.port, questions(1), seconds=10.0, limit=8, window=8, wait=True)
     assert (result.sent, result.answered, result.lost) == (8, 7, 1)
 
 
-def test_load_does_not_count_a_second_answer(answerer):
+def test_load_does_not_count_a_second_answer(answerer: Any) -> None:
     repeated: list[bytes] = []
 
     def answer(packet: bytes) -> bytes:
@@ -126,19 +127,19 @@ def test_load_does_not_count_a_second_answer(answerer):
     assert (result.answered, result.lost, result.stray) == (2, 1, 1)
 
 
-def test_load_keeps_its_window(answerer):
+def test_load_keeps_its_window(answerer: Any) -> None:
     """Nothing is answered: no more than the window is sent."""
     result = ask(answerer(lambda packet: None).port, questions(5), seconds=0.2, window=7, wait=True)
     assert (result.sent, result.lost) == (7, 7)
 
 
-def test_load_keeps_its_rate(answerer):
+def test_load_keeps_its_rate(answerer: Any) -> None:
     result = ask(answerer(as_answer).port, questions(5), seconds=0.5, rate=400.0, window=1000)
     assert 199 <= result.sent <= 201
     assert result.answered == result.sent
 
 
-def test_fresh_names_are_never_asked_twice(answerer):
+def test_fresh_names_are_never_asked_twice(answerer: Any) -> None:
     server = answerer(as_answer)
     for salt in (0, 300):
         ask(server.port, questions(3), seconds=10.0, limit=300, window=8, wait=True, salt=salt)
@@ -148,18 +149,18 @@ def test_fresh_names_are_never_asked_twice(answerer):
 
 
 @pytest.mark.parametrize("plan", [{"seconds": 0.0}, {"seconds": 1.0, "window": 0}, {"seconds": 1.0, "rate": -1.0}])
-def test_load_refuses_a_plan_out_of_bounds(plan):
+def test_load_refuses_a_plan_out_of_bounds(plan: Any) -> None:
     with pytest.raises(ValueError):
         ask(9, questions(1), **plan)
 
 
 @pytest.mark.parametrize("asked", [[], [b"short"], [bytes(513)]])
-def test_load_refuses_what_is_no_question(asked):
+def test_load_refuses_what_is_no_question(asked: Any) -> None:
     with pytest.raises((ValueError, IndexError)):
         ask(9, asked, seconds=0.1)
 
 
-def test_buckets_are_narrow_and_in_order():
+def test_buckets_are_narrow_and_in_order() -> None:
     from bench._load import bucket_floor
 
     floors = [bucket_floor(i) for i in range(1000)]
@@ -167,7 +168,7 @@ def test_buckets_are_narrow_and_in_order():
     assert all(after - before <= max(1, before / 31) for before, after in itertools.pairwise(floors))
 
 
-def test_percentiles_are_read_from_buckets():
+def test_percentiles_are_read_from_buckets() -> None:
     from bench.load import percentile
 
     assert percentile([(10, 50), (20, 49), (30, 1)], 0.5) == 0.010
@@ -177,7 +178,7 @@ def test_percentiles_are_read_from_buckets():
 
 # --- the floor ---
 @pytest.fixture
-def floor(tmp_path) -> Iterator[Callable[..., int]]:
+def floor(tmp_path: pathlib.Path) -> Iterator[Callable[..., int]]:
     """Starts `python -m bench.floor`; gives its port."""
     from bench import measure, process, servers
 
@@ -202,7 +203,7 @@ def first_answer(port: int) -> None:
     load.first_right_answer(port, scenarios.ECHO_QUESTION, since=time.monotonic(), timeout=20)
 
 
-def test_echo_answers_with_an_address_record(floor):
+def test_echo_answers_with_an_address_record(floor: Any) -> None:
     from bench import load
 
     port = floor("echo", "--extra", "16")
@@ -215,7 +216,7 @@ def test_echo_answers_with_an_address_record(floor):
     )
 
 
-def test_forwarder_gives_each_asker_its_own_id_back(floor):
+def test_forwarder_gives_each_asker_its_own_id_back(floor: Any) -> None:
     echo = floor("echo")
     port = floor("forward", "--upstream", str(echo))
     first_answer(port)
@@ -224,7 +225,7 @@ def test_forwarder_gives_each_asker_its_own_id_back(floor):
 
 
 # --- the world and its API server ---
-def test_world_is_the_same_each_time():
+def test_world_is_the_same_each_time() -> None:
     from bench.world import SRV, A, World
 
     world = World(services=50)
@@ -234,7 +235,7 @@ def test_world_is_the_same_each_time():
     assert world.service(9)["spec"]["clusterIPs"] == ["None"]
 
 
-def test_pods_try_their_search_path_first():
+def test_pods_try_their_search_path_first() -> None:
     from bench.world import NXDOMAIN, World, message, pod_mix
 
     asked = pod_mix(World(services=20), "out.example", "node.example", limit=24)
@@ -244,7 +245,7 @@ def test_pods_try_their_search_path_first():
     assert [question.wire for question in asked[2:6:2]] == [message(name, 1) for name in tried]
 
 
-def test_only_the_expected_answer_is_right():
+def test_only_the_expected_answer_is_right() -> None:
     from bench.world import A, World, is_right
 
     question = World(services=10).question(3, A)
@@ -256,7 +257,7 @@ def test_only_the_expected_answer_is_right():
 
 
 @pytest.fixture
-def api(tmp_path) -> Iterator[str]:
+def api(tmp_path: pathlib.Path) -> Iterator[str]:
     from bench import measure, process, servers
 
     port = measure.free_port()
@@ -272,14 +273,14 @@ def api(tmp_path) -> Iterator[str]:
 SLICES = "/apis/discovery.k8s.io/v1/endpointslices"
 
 
-def fetch(url: str, data: bytes | None = None) -> dict[str, object]:
+def fetch(url: str, data: bytes | None = None) -> dict[str, Any]:
     with urllib.request.urlopen(url, data=data, timeout=10) as response:
         found = json.load(response)
         assert isinstance(found, dict)
         return found
 
 
-def test_api_lists_in_pages(api):
+def test_api_lists_in_pages(api: Any) -> None:
     names: list[str] = []
     query = "limit=7"
     for _ in range(3):
@@ -291,12 +292,12 @@ def test_api_lists_in_pages(api):
     assert len(fetch(f"{api}/api/v1/services?limit=7&resourceVersion=0")["items"]) == 20
 
 
-def events(url: str, count: int) -> list[dict[str, dict[str, dict[str, str]]]]:
+def events(url: str, count: int) -> list[Any]:
     with urllib.request.urlopen(url, timeout=10) as response:
         return [json.loads(response.readline()) for _ in range(count)]
 
 
-def test_api_watch_goes_on_from_the_version_given(api):
+def test_api_watch_goes_on_from_the_version_given(api: Any) -> None:
     for address in ("10.64.0.1", "10.64.0.2"):
         fetch(f"{api}/bench/update?service=9&address={address}", b"")
     first, second = events(f"{api}{SLICES}?watch=true&resourceVersion=1000", 2)
@@ -306,7 +307,7 @@ def test_api_watch_goes_on_from_the_version_given(api):
     assert only == second
 
 
-def test_api_refuses_a_version_that_it_has_forgotten(api):
+def test_api_refuses_a_version_that_it_has_forgotten(api: Any) -> None:
     with (
         pytest.raises(urllib.error.HTTPError) as refused,
         urllib.request.urlopen(f"{api}{SLICES}?watch=1&resourceVersion=5"),
@@ -316,7 +317,7 @@ def test_api_refuses_a_version_that_it_has_forgotten(api):
     refused.value.close()
 
 
-def test_api_streams_a_list(api):
+def test_api_streams_a_list(api: Any) -> None:
     *added, bookmark = events(
         f"{api}/api/v1/services?watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan", 21
     )
@@ -324,7 +325,7 @@ def test_api_streams_a_list(api):
     assert bookmark["object"]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
 
 
-def test_api_changes_slices_at_a_rate():
+def test_api_changes_slices_at_a_rate() -> None:
     from bench.fake_api import Api
     from bench.world import World
 
@@ -337,7 +338,7 @@ def test_api_changes_slices_at_a_rate():
 @pytest.mark.skipif(
     not shutil.which("knotd", path="/usr/sbin:/usr/bin"), reason="knot isn't installed: apt-get install knot"
 )
-def test_bench_measures_knot_beside_the_floor(tmp_path):
+def test_bench_measures_knot_beside_the_floor(tmp_path: Any) -> None:
     options = ["--rounds", "1", "--seconds", "0.1", "--services", "50", "--servers", "knot", "--out", str(tmp_path)]
     command = [sys.executable, "-m", "bench", "hit", "start", *options]
     done = subprocess.run(command, cwd=ROOT, timeout=100, capture_output=True, text=True, check=False)
