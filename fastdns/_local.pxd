@@ -3,8 +3,9 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
 from fastdns._packet cimport Query
+from fastdns._rrset cimport NameData, RecordSet
 from fastdns._service cimport Asked
-from fastdns._trie cimport NameData, RecordSet, Table, Zone
+from fastdns._trie cimport Table, Zone
 from fastdns._wire cimport Writer
 
 cpdef enum Outcome:

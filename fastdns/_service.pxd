@@ -43,3 +43,4 @@ cdef uint16_t write_services(Writer* writer, const uint8_t* octets, size_t size,
                              uint32_t ttl, const Zonal* zone, uint16_t* service_at) noexcept nogil
 cdef uint16_t write_glue(Writer* writer, const uint8_t* octets, size_t size, const Asked* asked, uint32_t ttl,
                          uint16_t service_at) noexcept nogil
+cdef bint write_pod(Writer* writer, const uint8_t* label, const uint8_t* below, size_t below_len) noexcept nogil

@@ -45,7 +45,7 @@ A delta is a run of operations. Integers in network order; names canonical (lowe
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
-from fastdns._packet cimport Query
+from fastdns._rrset cimport NameData
 
 cpdef enum Operation:
     PUT = 1
@@ -61,32 +61,6 @@ cpdef enum ZoneFlag:
     NO_SOA = 4
     MISS_SERVFAIL = 8
     WILDCARD_ONE_LABEL = 16
-
-cpdef enum DataFlag:
-    TXT_NXDOMAIN = 1
-    ONLY_THESE = 2
-    POD_ADDRESSES = 4
-
-cpdef enum Form:
-    FIXED = 0
-    WHOLE = 1
-    ZONED = 2
-    PRIMARY_ZONED = 3
-    SERVICE = 4
-
-cdef struct RecordSet:
-    uint32_t at             # of its octets, behind the NameData
-    uint32_t size           # octets
-    uint32_t ttl            # seconds
-    uint16_t rtype
-    uint16_t count          # records; of SERVICE the (address, port) pairs that answer for the Service itself
-    uint8_t form            # FIXED: whole records on the wire, owner OWNER_IS_QNAME, all of one size
-
-cdef struct NameData:
-    # What a name holds: one block of memory, this header, then the sets, then their octets.
-    uint32_t size           # octets of all sets
-    uint8_t flags
-    uint8_t set_count
 
 cdef struct Child:
     Node* node              # owned; NULL: free
@@ -137,10 +111,6 @@ cdef struct Match:
 cdef void find_name(const Table* table, const uint8_t* name_key, const uint8_t* label_at, uint8_t label_count,
                     Match* match) noexcept nogil
 cdef const Node* find_child(const Table* table, const Node* node, const uint8_t* label) noexcept nogil
-cdef inline const RecordSet* sets_of(const NameData* data) noexcept nogil:
-    return <const RecordSet*>(data + 1)
-cdef inline const uint8_t* octets_of(const NameData* data, const RecordSet* records) noexcept nogil:
-    return <const uint8_t*>(sets_of(data) + data.set_count) + records.at
 
 cdef class NameTable:
     cdef Table* live        # owned; what queries see

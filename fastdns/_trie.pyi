@@ -20,18 +20,6 @@ class ZoneFlag(enum.IntEnum):
     MISS_SERVFAIL = 8
     WILDCARD_ONE_LABEL = 16
 
-class DataFlag(enum.IntEnum):
-    TXT_NXDOMAIN = 1
-    ONLY_THESE = 2
-    POD_ADDRESSES = 4
-
-class Form(enum.IntEnum):
-    FIXED = 0
-    WHOLE = 1
-    ZONED = 2
-    PRIMARY_ZONED = 3
-    SERVICE = 4
-
 @final
 class NameTable:
     """One plugin's names: the live table, and beside it, while a snapshot comes in, the next one."""

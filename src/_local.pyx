@@ -30,29 +30,31 @@ from fastdns._packet cimport (
 )
 from fastdns._packet cimport NXDOMAIN as RCODE_NXDOMAIN
 from fastdns._packet cimport SERVFAIL as RCODE_SERVFAIL
-from fastdns._service cimport POD, Addresses, Zonal, count_addresses, write_addresses, write_glue, write_services
-from fastdns._trie cimport (
-    ENT_NODATA,
+from fastdns._service cimport POD, Addresses, Zonal, count_addresses, write_addresses, write_glue, write_pod, write_services
+from fastdns._rrset cimport (
     FIXED,
-    MISS_SERVFAIL,
-    NO_SOA,
     ONLY_THESE,
     POD_ADDRESSES,
     PRIMARY_ZONED,
     SERVICE,
-    SOA_APEX_ONLY,
     TXT_NXDOMAIN,
     WHOLE,
+    NameData,
+    RecordSet,
+    octets_of,
+    sets_of,
+)
+from fastdns._trie cimport (
+    ENT_NODATA,
+    MISS_SERVFAIL,
+    NO_SOA,
+    SOA_APEX_ONLY,
     WILDCARD_ONE_LABEL,
     Match,
-    NameData,
     Node,
-    RecordSet,
     Table,
     find_child,
     find_name,
-    octets_of,
-    sets_of,
 )
 from fastdns._wire cimport (
     Reader,
@@ -82,142 +84,21 @@ cdef enum:
     SOA_MINIMUM_AT = 12     # in soa_tail
     EDE_SIZE = 6
     EDE_NOT_READY = 14      # RFC 8914 section 4.15
-    DASH = 45
-    ZERO_GROUP_NONE = 16
     SERVICE_LABELS_MAX = 2  # _port._proto
     POD_LABELS_MAX = 3      # a pod, and two labels that mean nothing
 
 
-# --- pods by address ------------------------------------------------------------------------------------------------
+# --- decide ---------------------------------------------------------------------------------------------------------
 
-cdef bint _parse_ipv4(const uint8_t* label, uint8_t* address) noexcept nogil:
-    """Read `10-0-0-1`, a label with its length octet."""
-    cdef uint16_t part = 0
-    cdef uint8_t digits = 0
-    cdef uint8_t parts = 0
-    cdef uint8_t at, octet
-    for at in range(1, label[0] + 1):
-        octet = label[at]
-        if octet == DASH:
-            if digits == 0 or parts == 3:
-                return False
-            address[parts] = <uint8_t>part
-            parts += 1
-            part = digits = 0
-            continue
-        if <uint8_t>(octet - 48) > 9 or (digits and part == 0):
-            return False
-        part = part * 10 + (octet - 48)
-        digits += 1
-        if part > 255:
-            return False
-    if parts != 3 or digits == 0:
-        return False
-    address[3] = <uint8_t>part
-    return True
-
-
-cdef bint _parse_group(const uint8_t* label, uint8_t* at, uint16_t* value) noexcept nogil:
-    """One to four hexadecimal digits of an IPv6 address."""
-    cdef uint8_t digits = 0
-    cdef uint8_t octet
-    value[0] = 0
-    while at[0] <= label[0] and label[at[0]] != DASH:
-        octet = label[at[0]]
-        if <uint8_t>(octet - 48) < 10:
-            octet -= 48
-        elif <uint8_t>(octet - 97) < 6:
-            octet -= 87
-        else:
-            return False
-        value[0] = <uint16_t>((value[0] << 4) | octet)
-        digits += 1
-        at[0] += 1
-        if digits > 4:
-            return False
-    return digits > 0
-
-
-cdef bint _parse_ipv6(const uint8_t* label, uint8_t* address) noexcept nogil:
-    """Read `2001-db8--1`: an IPv6 address with dashes for colons (RFC 4291 section 2.2, forms 1 and 2)."""
-    cdef uint16_t groups[8]
-    cdef uint8_t count = 0
-    cdef uint8_t gap = ZERO_GROUP_NONE      # groups before `--`
-    cdef uint8_t at = 1
-    cdef uint8_t index, zeros
-    if label[0] < 2:
-        return False
-    if label[1] == DASH:
-        if label[2] != DASH:
-            return False
-        gap = 0
-        at = 3
-    while at <= label[0]:
-        if count == 8 or not _parse_group(label, &at, &groups[count]):
-            return False
-        count += 1
-        if at > label[0]:
-            break
-        at += 1                             # the dash
-        if at <= label[0] and label[at] == DASH:
-            if gap != ZERO_GROUP_NONE:
-                return False
-            gap = count
-            at += 1
-        elif at > label[0]:
-            return False                    # one dash at the end
-    if count == 8 if gap != ZERO_GROUP_NONE else count != 8:
-        return False
-    zeros = 8 - count
-    if gap == ZERO_GROUP_NONE:
-        gap = 8
-    for index in range(8):
-        store_u16(address + 2 * index,
-                  groups[index] if index < gap else 0 if index < gap + zeros else groups[index - zeros])
-    return True
-
-
-cdef bint _is_mapped(const uint8_t* address) noexcept nogil:
-    """True for ::ffff:0:0/96 (RFC 4291 section 2.5.5.2)."""
-    cdef uint8_t index
-    for index in range(10):
-        if address[index]:
-            return False
-    return address[10] == 0xFF and address[11] == 0xFF
-
-
-cdef bint _make_pod(Finding* finding, const uint8_t* label, const uint8_t* zone) noexcept nogil:
-    """Make the SERVICE block of the pod that a label spells; `zone` is where the zone begins in the same name."""
-    cdef uint8_t address[16]
+cdef bint _take_pod(Finding* finding, const uint8_t* label, const uint8_t* zone) noexcept nogil:
+    """Make the block of the pod that a label spells; `zone` is where the zone begins in the same name."""
     cdef Writer writer = writer_over(finding.pod, sizeof(finding.pod))
-    cdef uint8_t family = 4 if _parse_ipv4(label, address) else 6
     cdef const uint8_t* below = label + label[0] + 1
-    cdef size_t below_len = zone - below
-    if family == 6:
-        if not _parse_ipv6(label, address):
-            return False
-        if _is_mapped(address):             # ::ffff:10.0.0.1 is an IPv4 address to CoreDNS, too
-            memcpy(address, address + 12, 4)
-            family = 4
-    write_u8(&writer, <uint8_t>(label[0] + 1 + below_len))
-    write_octets(&writer, label, <size_t>label[0] + 1)
-    write_octets(&writer, below, below_len)
-    write_u8(&writer, POD)
-    write_u16(&writer, 1)                   # one group of its own:
-    write_u8(&writer, 1)                    # one port, 0 and nameless,
-    write_u32(&writer, 0)
-    write_u32(&writer, 1)                   # one address
-    write_u8(&writer, family)
-    write_octets(&writer, address, 4 if family == 4 else 16)
-    write_u8(&writer, 0)
-    write_u16(&writer, 0)                   # no endpoints
-    if writer.failed or label[0] + 1 + below_len > 255:
+    if not write_pod(&writer, label, below, <size_t>(zone - below)):
         return False
     finding.pod_len = <uint16_t>writer.pos
     return True
 
-
-# --- decide ---------------------------------------------------------------------------------------------------------
 
 cdef const RecordSet* _set_of(const NameData* data, uint16_t rtype) noexcept nogil:
     cdef uint8_t index
@@ -301,7 +182,7 @@ cdef Outcome _decide_below(Finding* finding, const Query* query, const Match* ma
                                         match.remaining, query.qtype)
         if data.flags & POD_ADDRESSES and match.remaining <= POD_LABELS_MAX:
             label = query.name_key + query.label_at[match.remaining - 1]
-            if _make_pod(finding, label, query.name_key + finding.zone_at):
+            if _take_pod(finding, label, query.name_key + finding.zone_at):
                 return _decide_service(finding, finding.pod, finding.pod_len, query.qtype)
     star = _wildcard_of(finding, match)
     if star != NULL and star.data != NULL:
@@ -373,7 +254,7 @@ cdef Outcome _decide_target_below(Finding* finding, const Match* match, uint16_t
     cdef Outcome outcome
     if data.flags & POD_ADDRESSES and match.remaining <= POD_LABELS_MAX:
         label = &finding.target[finding.target_labels[match.remaining - 1]]
-        if not _make_pod(finding, label, &finding.target[finding.target_len - finding.zone.name_len]):
+        if not _take_pod(finding, label, &finding.target[finding.target_len - finding.zone.name_len]):
             return NODATA
         outcome = _decide_service(finding, finding.pod, finding.pod_len, qtype)
         return HIT if outcome == HIT else NODATA

@@ -6,8 +6,9 @@ a pair of an address and a port of its group that the question matches.
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcmp
+from libc.string cimport memcmp, memcpy
 
+from fastdns._dashed cimport is_mapped, parse_ipv4, parse_ipv6
 from fastdns._packet cimport AAAA, IN, OWNER_IS_QNAME, SRV, A
 from fastdns._wire cimport (
     Reader,
@@ -61,7 +62,7 @@ cdef struct Walk:
     uint8_t matching        # ports that the question matches
     bint has_number         # one of these is a real port, which SRV tells
     uint32_t addresses_left     # of the group
-    uint32_t dashed         # the asked endpoint label as an IPv4 address, if is_dashed
+    uint8_t dashed[4]       # the asked endpoint label as an IPv4 address, if is_dashed
     bint is_dashed
 
 
@@ -276,37 +277,6 @@ cdef bint _service_label_is(const uint8_t* asked, const uint8_t* text, uint8_t t
     return True
 
 
-cdef bint _parse_dashed(const uint8_t* label, uint32_t* address) noexcept nogil:
-    """Read `10-0-0-1` (a label with its length octet) as an IPv4 address, spelt as the address itself would be."""
-    cdef uint32_t value = 0
-    cdef uint32_t part = 0
-    cdef uint8_t size = label[0]
-    cdef uint8_t at, octet
-    cdef uint8_t digits = 0
-    cdef uint8_t dashes = 0
-    if size > DASHED_MAX:
-        return False
-    for at in range(size):
-        octet = label[1 + at]
-        if octet == DASH:
-            if digits == 0 or dashes == 3:
-                return False
-            value = (value << 8) | part
-            dashes += 1
-            part = digits = 0
-        elif <uint8_t>(octet - 48) < 10:
-            if digits and part == 0:                # no leading zeros
-                return False
-            part = part * 10 + (octet - 48)
-            digits += 1
-            if part > 255:
-                return False
-        else:
-            return False
-    address[0] = (value << 8) | part
-    return dashes == 3 and digits > 0
-
-
 cdef void _start(Walk* walk, const uint8_t* octets, size_t size, const Asked* asked) noexcept nogil:
     """Stand before the first entry of the groups that the question is about."""
     cdef uint8_t flags
@@ -316,7 +286,7 @@ cdef void _start(Walk* walk, const uint8_t* octets, size_t size, const Asked* as
     walk.name = read_octets(&walk.reader, walk.name_len)
     flags = read_u8(&walk.reader)
     walk.own = asked.labels != 1 and not flags & HEADLESS
-    walk.is_dashed = asked.labels == 1 and _parse_dashed(asked.first, &walk.dashed)
+    walk.is_dashed = asked.labels == 1 and parse_ipv4(asked.first, walk.dashed)
     own_groups = read_u16(&walk.reader)
     if walk.own:
         walk.groups_left = own_groups
@@ -331,9 +301,7 @@ cdef bint _has_name(const Walk* walk, const Address* address, const Asked* asked
         return True
     if address.label_len:
         return _label_is(asked.first, address.label, address.label_len)
-    return (walk.is_dashed and address.size == 4
-            and walk.dashed == ((<uint32_t>address.octets[0] << 24) | (<uint32_t>address.octets[1] << 16)
-                                | (<uint32_t>address.octets[2] << 8) | address.octets[3]))
+    return walk.is_dashed and address.size == 4 and memcmp(walk.dashed, address.octets, 4) == 0
 
 
 cdef bint _port_matches(const Port* port, const Asked* asked) noexcept nogil:
@@ -560,3 +528,30 @@ cdef uint16_t write_glue(Writer* writer, const uint8_t* octets, size_t size, con
         _write_address(writer, &address, ttl)
         count += 1
     return count
+
+
+cdef bint write_pod(Writer* writer, const uint8_t* label, const uint8_t* below, size_t below_len) noexcept nogil:
+    """The block of the pod whose address a label spells; `below` are the labels from there to its zone. False: it
+    spells none.
+    """
+    cdef uint8_t address[16]
+    cdef uint8_t family = 4 if parse_ipv4(label, address) else 6
+    if family == 6:
+        if not parse_ipv6(label, address):
+            return False
+        if is_mapped(address):              # ::ffff:10.0.0.1 is an IPv4 address to CoreDNS, too
+            memcpy(address, address + 12, 4)
+            family = 4
+    write_u8(writer, <uint8_t>(label[0] + 1 + below_len))
+    write_octets(writer, label, <size_t>label[0] + 1)
+    write_octets(writer, below, below_len)
+    write_u8(writer, POD)
+    write_u16(writer, 1)                    # one group of its own:
+    write_u8(writer, 1)                     # one port, 0 and nameless,
+    write_u32(writer, 0)
+    write_u32(writer, 1)                    # one address
+    write_u8(writer, family)
+    write_octets(writer, address, 4 if family == 4 else 16)
+    write_u8(writer, 0)
+    write_u16(writer, 0)                    # no endpoints
+    return not writer.failed and label[0] + 1 + below_len <= 255

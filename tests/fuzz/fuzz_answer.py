@@ -13,7 +13,7 @@ import socket
 from fastdns import _message, _packet, errors
 from fastdns._answer import Engine
 from fastdns._counters import Counters
-from fastdns._trie import Form
+from fastdns._rrset import Form
 from fastdns._udp import UdpListener
 from tests.fuzz import fuzz_trie
 from tests.unit import deltas

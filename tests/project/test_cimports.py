@@ -16,8 +16,9 @@ ROWS = (
     {"_plan"},
     {"_local", "_cache", "_inflight", "_askers"},
     {"_trie"},
+    {"_rrset"},
     {"_service", "_message", "_order"},
-    {"_packet"},
+    {"_packet", "_dashed"},
     {"_wire", "_counters", "_key", "_sockets"},
 )
 CIMPORT = re.compile(r"^\s*(?:from fastdns\.(_\w+) cimport|cimport fastdns\.(_\w+))", re.MULTILINE)

@@ -17,6 +17,8 @@ from tests.project import compiled
 HOT = {
     "_packet": {"read_query", "write_header", "write_question", "write_opt", "write_error", "expand_name", "is_below"},
     "_trie": {"find_name", "find_child"},
+    "_rrset": {"read_data"},
+    "_dashed": {"parse_ipv4", "parse_ipv6"},
     "_cache": {"find_reply", "store_reply"},
     "_inflight": {"ask_upstream", "flush_questions", "receive_replies", "next_event"},
     "_message": {"read_reply", "write_stored"},

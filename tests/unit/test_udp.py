@@ -10,7 +10,7 @@ import dns.flags
 import dns.message
 import pytest
 
-from fastdns._trie import Form
+from fastdns._rrset import Form
 from fastdns._udp import UdpListener
 from tests.unit import deltas, engines
 

@@ -5,7 +5,7 @@ import dns.message
 import pytest
 
 from fastdns._answer import Reason
-from fastdns._trie import Form
+from fastdns._rrset import Form
 from tests.unit import deltas, engines
 
 Z = "cluster.local"

@@ -4,7 +4,8 @@ import dns.flags
 import dns.rcode
 import pytest
 
-from fastdns._trie import Form, ZoneFlag
+from fastdns._rrset import Form
+from fastdns._trie import ZoneFlag
 from tests.unit import deltas, engines
 
 HOSTS = ZoneFlag.NO_SOA | ZoneFlag.MISS_SERVFAIL | ZoneFlag.WILDCARD_ONE_LABEL

@@ -1,0 +1,15 @@
+"""What a name holds: its record sets (the format of a delta's data is drawn in _trie.pxd)."""
+
+import enum
+
+class DataFlag(enum.IntEnum):
+    TXT_NXDOMAIN = 1
+    ONLY_THESE = 2
+    POD_ADDRESSES = 4
+
+class Form(enum.IntEnum):
+    FIXED = 0
+    WHOLE = 1
+    ZONED = 2
+    PRIMARY_ZONED = 3
+    SERVICE = 4
