@@ -74,8 +74,8 @@ cdef class Engine(Plan):
                          Asker* asker, bint no_limit, Writer* out, uint64_t* token, Result* result) noexcept nogil
     cdef bint _run_cache(self, Block* block, const Step* step, uint8_t index, const Query* query, const Peer* peer,
                          bint no_limit, Writer* out, bint* accepts_stale) noexcept nogil
-    cdef void _write_found(self, const Block* block, const Found* found, const Query* query, const Peer* peer, bint no_limit,
-                           bint is_stale, Writer* out) noexcept nogil
+    cdef void _write_found(self, const Block* block, const Found* found, const Query* query, const Peer* peer,
+                           bint no_limit, bint is_stale, Writer* out) noexcept nogil
     cdef bint _write_stale(self, const Block* block, const Query* query, const Peer* peer, bint no_limit,
                            Writer* out) noexcept nogil
     cdef void _accept_stale(self, Block* block, Asker* asker) noexcept nogil

@@ -453,8 +453,8 @@ cdef class Engine(Plan):
             self._refresh(block, index, query, peer)
         return True
 
-    cdef void _write_found(self, const Block* block, const Found* found, const Query* query, const Peer* peer, bint no_limit,
-                           bint is_stale, Writer* out) noexcept nogil:
+    cdef void _write_found(self, const Block* block, const Found* found, const Query* query, const Peer* peer,
+                           bint no_limit, bint is_stale, Writer* out) noexcept nogil:
         cdef uint16_t ede = EDE_NONE
         if is_stale:
             ede = EDE_STALE_NXDOMAIN if found.reply.kind == REPLY_NXDOMAIN else EDE_STALE
