@@ -11,7 +11,7 @@ from types import ModuleType
 HERE = pathlib.Path(__file__).parent
 BYTES = (0, 1, 2, 3, 4, 11, 12, 13, 31, 41, 63, 64, 0x7F, 0x80, 0xBF, 0xC0, 0xFF)
 WORDS = (0, 1, 2, 12, 41, 255, 256, 511, 512, 0x7FFF, 0x8000, 0xC000, 0xC00C, 0xFFFF)
-SIZE_MAX = 65535
+SIZE_MAX = 1 << 18  # a delta may be larger than a message
 POOL_MAX = 2000
 
 
@@ -37,7 +37,7 @@ class Inputs:
     """An endless supply: the seeds first, then mutations of what gave a new outcome."""
 
     def __init__(self, first: list[bytes], chance: random.Random) -> None:
-        self._pool = list(first)
+        self._pool = [data[:SIZE_MAX] for data in first]
         self._random = chance
         self._outcomes: set[object] = set()
 
