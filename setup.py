@@ -23,8 +23,11 @@ MODULES = [
     "_order",
     "_packet",
     "_plan",
+    "_reply",
+    "_rewrite",
     "_rrset",
     "_service",
+    "_stored",
     "_trie",
     "_udp",
 ]

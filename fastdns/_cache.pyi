@@ -3,7 +3,7 @@
 import enum
 from typing import final
 
-from fastdns._message import StoredReply
+from fastdns._stored import StoredReply
 
 class Lookup(enum.IntEnum):
     CACHE_MISS = 0

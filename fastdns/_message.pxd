@@ -1,13 +1,21 @@
-"""A reply of an upstream: checked against its question, stripped of what was not asked, written anew; and given to clients.
+"""A reply of an upstream, read: its question compared, its records found and checked, whatever they are for.
 
-A stored message is kept without OPT, with the question as its canonical key, names compressed against the question and each
-other, and every TTL's offset listed, so that giving it to a client is a copy and a few patches.
+Reading holds where everything stands; Reply is what is known of a reply when all is done (fastdns/_reply.pxd).
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
-from fastdns._packet cimport Query
-from fastdns._wire cimport Writer
+from fastdns._packet cimport AFSDB, CNAME, DNAME, KX, MB, MD, MF, MG, MINFO, MR, MX, NS, PTR, PX, RP, RT, SOA, SRV
+from fastdns._wire cimport Reader
+
+cdef enum:
+    RECORDS_MAX = 4096          # of one reply; a message of 65,535 octets has room for 4,094 address records
+    CHAIN_MAX = 16              # names from the question on, one CNAME apart
+    POINTER_MAX = 0x4000        # RFC 1035 section 4.1.4: 14 bits
+    POINTER_BITS = 0xC000
+    RECORD_FIXED = 10           # type, class, TTL, rdlen
+    HASH_FACTOR = 0x01000193
+    META_FIRST = 128            # types that are no data (RFC 6895 section 3.1): 128 to 255, and OPT
 
 cpdef enum ReplyStatus:
     REPLY_OK = 0
@@ -42,19 +50,99 @@ cdef struct Reply:
     uint16_t run_count
     uint16_t run_rdlen      # 4 or 16
 
-cdef ReplyStatus read_reply(const uint8_t* wire, size_t wire_len, const uint8_t* qname_key, uint16_t qname_len,
-                            uint16_t qtype, uint16_t qclass, uint8_t* stored, size_t stored_size, uint16_t* ttl_at,
-                            size_t ttl_at_size, Reply* reply) noexcept nogil
+cdef enum Section:
+    ANSWER = 0
+    AUTHORITY = 1
+    ADDITIONAL = 2
 
-cdef bint make_failure(const uint8_t* qname_key, uint16_t qname_len, uint16_t qtype, uint16_t qclass, uint16_t rcode,
-                       uint8_t* stored, size_t stored_size, Reply* reply) noexcept nogil
+cdef struct Name:               # in the reply, checked
+    uint32_t hash               # of its lower-cased octets
+    uint16_t at                 # where its first label stands (pointers at its start followed)
 
-cdef void write_stored(Writer* writer, const uint8_t* stored, const Reply* reply, const uint16_t* ttl_at,
-                       const Query* query, uint32_t age, uint32_t fixed_ttl, bint ttl_is_fixed, bint clear_aa,
-                       uint32_t rotation, size_t limit, uint16_t udp_max, uint16_t ede) noexcept nogil
+cdef struct Record:
+    Name owner
+    Name target                 # the last name in the data; at = 0 without one
+    uint16_t rtype
+    uint16_t rclass
+    uint16_t rdata_at
+    uint16_t rdlen
+    uint8_t section
+    bint kept
 
-cdef class StoredReply:             # a reply that was read, for Python
-    cdef Reply reply
-    cdef uint8_t* stored            # owned
-    cdef uint16_t* ttl_at           # owned
-    cdef readonly object status
+cdef struct Layout:             # where names stand in a type's data
+    uint8_t before              # octets before the first
+    uint8_t names
+    uint8_t behind              # octets behind the last
+    bint compressible           # when sent (RFC 3597 section 4)
+
+cdef struct Reading:
+    const uint8_t* wire
+    size_t size
+    uint32_t glue_at            # the record that the last glue belonged to: the next often belongs to the one behind it
+    uint16_t qtype
+    uint16_t qclass
+    uint32_t count              # of records
+    uint32_t chain_len
+    bint chain_is_clear         # False: an owner has two CNAMEs
+    bint has_opt
+    uint16_t rcode
+    Name chain[CHAIN_MAX]
+    Record records[RECORDS_MAX]
+
+cdef bint is_equal_name(const Reading* reading, const Name* one, const Name* other) noexcept nogil
+cdef bint is_at_or_below(const Reading* reading, const Name* name, const Name* zone) noexcept nogil
+cdef bint read_question(Reading* reading, Reader* reader, const uint8_t* qname_key, uint16_t qname_len) noexcept nogil
+cdef ReplyStatus read_records(Reading* reading, Reader* reader, const uint16_t* counts, bint truncated) noexcept nogil
+
+
+cdef inline uint8_t fold(uint8_t octet) noexcept nogil:
+    return octet + 32 if <uint8_t>(octet - 65) < 26 else octet
+
+
+cdef inline uint32_t hash_octets(const uint8_t* octets, size_t count, uint32_t seed) noexcept nogil:
+    cdef size_t at
+    cdef uint32_t value = seed
+    for at in range(count):
+        value = (value ^ fold(octets[at])) * <uint32_t>HASH_FACTOR
+    return value
+
+
+cdef inline bint find_layout(uint16_t rtype, Layout* layout) noexcept nogil:
+    """True if the type's data holds names that may come compressed (RFC 1035 section 3.3, RFC 3597 section 4)."""
+    layout.before = 0
+    layout.names = 1
+    layout.behind = 0
+    layout.compressible = True
+    if rtype in (NS, CNAME, PTR, MB, MD, MF, MG, MR):
+        return True
+    if rtype == SOA:
+        layout.names = 2
+        layout.behind = 20
+        return True
+    if rtype == MX:
+        layout.before = 2
+        return True
+    if rtype == MINFO:
+        layout.names = 2
+        return True
+    layout.compressible = False
+    if rtype == SRV:
+        layout.before = 6
+        return True
+    if rtype == DNAME:
+        return True
+    if rtype in (AFSDB, RT, KX):
+        layout.before = 2
+        return True
+    if rtype == RP:
+        layout.names = 2
+        return True
+    if rtype == PX:
+        layout.before = 2
+        layout.names = 2
+        return True
+    return False
+
+
+cdef inline bint is_same_name(const Reading* reading, const Name* one, const Name* other) noexcept nogil:
+    return one.hash == other.hash and (one.at == other.at or is_equal_name(reading, one, other))

@@ -91,9 +91,6 @@ from fastdns._message cimport (
     REPLY_TOO_LARGE,
     Reply,
     ReplyStatus,
-    make_failure,
-    read_reply,
-    write_stored,
 )
 from fastdns._order cimport AddressOrder
 from fastdns._packet cimport (
@@ -144,6 +141,8 @@ from fastdns._plan cimport (
     covers,
     has_rcode,
 )
+from fastdns._reply cimport make_failure, read_reply
+from fastdns._stored cimport write_stored
 from fastdns._trie cimport NameTable
 from fastdns._wire cimport Writer, load_u16, store_u16, write_octets, writer_over
 

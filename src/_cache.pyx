@@ -23,9 +23,9 @@ from fastdns._message cimport (
     REPLY_SUCCESS,
     REPLY_UNRESOLVED,
     Reply,
-    StoredReply,
 )
 from fastdns._packet cimport HEADER_SIZE, NAME_MAX
+from fastdns._stored cimport StoredReply
 from fastdns._wire cimport load_u16
 
 cdef enum:

@@ -13,7 +13,7 @@ import ssl
 import time
 from collections.abc import Callable
 
-from fastdns import _message, errors
+from fastdns import _stored, errors
 from fastdns._message import ReplyStatus
 from fastdns._packet import Rcode
 from fastdns.config import model
@@ -200,7 +200,7 @@ class Forwarder:
 
     def _check(self, upstream: int, question: questions.Question, wire: bytes) -> None:
         """Raise UpstreamError if the reply is broken."""
-        read = _message.normalise(wire, question.name, question.qtype, question.qclass)
+        read = _stored.normalise(wire, question.name, question.qtype, question.qclass)
         if read.status in (ReplyStatus.REPLY_MALFORMED, ReplyStatus.REPLY_MISMATCH):
             raise errors.UpstreamError(f"malformed reply from {questions.name_of(self._forward.upstreams[upstream])}")
 

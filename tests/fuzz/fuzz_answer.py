@@ -10,7 +10,7 @@ import ctypes
 import mmap
 import socket
 
-from fastdns import _message, _packet, errors
+from fastdns import _message, _packet, _stored, errors
 from fastdns._answer import Engine
 from fastdns._counters import Counters
 from fastdns._rrset import Form
@@ -100,7 +100,7 @@ def check_answer(answer: bytes, query: bytes) -> int:
     if status is not _packet.QueryStatus.QUERY_OK:
         assert answer[6:10] == bytes(4)
         return -1
-    read = _message.normalise(answer, name, qtype, qclass)
+    read = _stored.normalise(answer, name, qtype, qclass)
     assert read.status is not _message.ReplyStatus.REPLY_MISMATCH, answer
     return answer[3] & 15
 

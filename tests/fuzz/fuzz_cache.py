@@ -3,7 +3,7 @@
 Input: one octet of options, then operations of three octets: what to do, which name, how much.
 """
 
-from fastdns import _message
+from fastdns import _message, _stored
 from fastdns._cache import Cache, Lookup
 
 SEEDS: list[bytes] = []  # all in corpus/cache
@@ -11,14 +11,14 @@ ADDRESS = b"\300\14\0\1\0\1"
 KINDS = (0x8180, 0x8180, 0x8183, 0x8182, 0x8185, 0x8380)  # success, nodata, nxdomain, servfail, refused, truncated
 
 
-def message(number: int, kind: int, ttl: int) -> _message.StoredReply:
+def message(number: int, kind: int, ttl: int) -> _stored.StoredReply:
     name = b"\2" + b"%02x" % number + b"\7example\0"
     answers = (ttl % 7 + 1) if kind == 0 else 0
     wire = b"\0\0" + KINDS[kind].to_bytes(2) + b"\0\1" + answers.to_bytes(2) + (kind in (1, 2)).to_bytes(2) + b"\0\0"
     wire += name + b"\0\1\0\1" + (ADDRESS + ttl.to_bytes(4) + b"\0\4" + bytes((ttl, 2, 3, 4))) * answers
     if kind in (1, 2):
         wire += b"\300\14\0\6\0\1" + ttl.to_bytes(4) + b"\0\26" + bytes(22)
-    read = _message.normalise(wire, name, 1)
+    read = _stored.normalise(wire, name, 1)
     assert read.status is _message.ReplyStatus.REPLY_OK, wire
     return read
 

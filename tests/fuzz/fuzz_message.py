@@ -3,7 +3,7 @@
 Input: two octets that choose the room and how the answer is given, then the reply. Its own question is the one asked for.
 """
 
-from fastdns import _message, _packet
+from fastdns import _message, _packet, _stored
 
 SEEDS: list[bytes] = []  # all in corpus/message
 EDNS = b"\0\0\51\2\0\0\0\0\0\0\0"
@@ -23,7 +23,7 @@ def run(data: bytes) -> object:
     choice, limit, wire = data[:1] or b"\0", data[1:2] or b"\0", data[2:]
     name, qtype, qclass = asked(wire)
     room = 65535 if choice[0] & 1 else 40 + limit[0] * 4
-    read = _message.normalise(
+    read = _stored.normalise(
         wire, name, qtype, qclass, stored_size=room, ttl_at_size=4096 if choice[0] & 2 else limit[0]
     )
     if read.status is not _message.ReplyStatus.REPLY_OK:
@@ -34,7 +34,7 @@ def run(data: bytes) -> object:
     if _packet.inspect_query(query)[0] is not _packet.QueryStatus.QUERY_OK:
         return read.status
     whole = read.render(query, rotation=limit[0], age=limit[0], ede=23)
-    again = _message.normalise(whole, name, qtype, qclass)
+    again = _stored.normalise(whole, name, qtype, qclass)
     assert again.status is _message.ReplyStatus.REPLY_OK, (read.wire, whole)
     assert again.counts == read.counts, (read.wire, whole)
     if not read.rcode > 15:
@@ -42,7 +42,7 @@ def run(data: bytes) -> object:
     most = 12 + limit[0] * 8
     cut = read.render(query, limit=most, ede=23, ttl=7)
     assert len(cut) <= max(most, 12 + len(name) + 4 + (17 if has_edns else 0)), (most, cut)
-    rest = _message.normalise(cut, name, qtype, qclass)
+    rest = _stored.normalise(cut, name, qtype, qclass)
     assert rest.status is not _message.ReplyStatus.REPLY_MISMATCH, cut
     if cut[2] & 2 == 0:
         assert rest.status is _message.ReplyStatus.REPLY_OK and rest.counts[:2] == read.counts[:2], (read.wire, cut)

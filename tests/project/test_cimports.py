@@ -15,9 +15,11 @@ ROWS = (
     {"_answer"},
     {"_plan"},
     {"_local", "_cache", "_inflight", "_askers"},
-    {"_trie"},
+    {"_trie", "_stored"},
     {"_rrset"},
-    {"_service", "_message", "_order"},
+    {"_service", "_reply", "_order"},
+    {"_rewrite"},
+    {"_message"},
     {"_packet", "_dashed"},
     {"_wire", "_counters", "_key", "_sockets"},
 )

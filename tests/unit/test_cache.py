@@ -5,9 +5,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from fastdns import _message
+from fastdns import _stored
 from fastdns._cache import Cache, Lookup
-from fastdns._message import StoredReply
+from fastdns._stored import StoredReply
 
 RCODES = {"NOERROR": 0, "FORMERR": 1, "SERVFAIL": 2, "NXDOMAIN": 3, "NOTIMP": 4, "REFUSED": 5}
 SOA_RDATA = b"\0\0" + bytes(20)
@@ -33,7 +33,7 @@ def reply(
     wire += b"".join(record(ttl, rdtype) for ttl in answer)
     if soa is not None:
         wire += record(soa, 6, SOA_RDATA)
-    return _message.normalise(wire, name, rdtype)
+    return _stored.normalise(wire, name, rdtype)
 
 
 def cache_of(**options: object) -> Cache:

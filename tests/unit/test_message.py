@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastdns import _message
-from fastdns._message import ReplyKind, ReplyStatus, StoredReply
+from fastdns import _stored
+from fastdns._message import ReplyKind, ReplyStatus
+from fastdns._stored import StoredReply
 
 NAME = "www.example.org."
 
@@ -35,7 +36,7 @@ def reply_to(
 
 def read(message: dns.message.Message | bytes, name: str = NAME, rdtype: int = 1, **options: int) -> StoredReply:
     wire = message if isinstance(message, bytes) else message.to_wire()
-    return _message.normalise(wire, dns.name.from_text(name.lower()).to_wire() or b"", rdtype, 1, **options)
+    return _stored.normalise(wire, dns.name.from_text(name.lower()).to_wire() or b"", rdtype, 1, **options)
 
 
 def render(stored: StoredReply, query: dns.message.Message, **options: object) -> dns.message.Message:

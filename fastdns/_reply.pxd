@@ -1,0 +1,16 @@
+"""A reply of an upstream: compared with its question, stripped of what was not asked, and written anew for keeping.
+
+A stored message is kept without OPT, with the question as its canonical key, names compressed against the question and each
+other, and every TTL's offset listed, so that giving it to a client is a copy and a few patches.
+"""
+
+from libc.stdint cimport uint8_t, uint16_t
+
+from fastdns._message cimport Reply, ReplyStatus
+
+cdef ReplyStatus read_reply(const uint8_t* wire, size_t wire_len, const uint8_t* qname_key, uint16_t qname_len,
+                            uint16_t qtype, uint16_t qclass, uint8_t* stored, size_t stored_size, uint16_t* ttl_at,
+                            size_t ttl_at_size, Reply* reply) noexcept nogil
+
+cdef bint make_failure(const uint8_t* qname_key, uint16_t qname_len, uint16_t qtype, uint16_t qclass, uint16_t rcode,
+                       uint8_t* stored, size_t stored_size, Reply* reply) noexcept nogil
