@@ -166,8 +166,8 @@ def test_verified_stale_answer_outlives_next(make_upstream: Callable[[], Upstrea
 
 
 def test_popular_answer_is_fetched_before_it_ends(upstream: Upstream) -> None:
-    world = world_of(upstream, prefetch=(1, 60, 99), success=(100, 5, 2))
-    fill(world, upstream, "2 A 192.0.2.1")
+    world = world_of(upstream, prefetch=(1, 60, 99), success=(100, 5, 3))
+    fill(world, upstream, "3 A 192.0.2.1")  # which lasts 2 seconds at least: whole ones are counted
     time.sleep(1.05)
     for _ in range(3):
         assert world.ask("www.example", stream=False).answer

@@ -106,13 +106,13 @@ def test_refresh_that_fails_leaves_the_stale_answer(upstream: engines.Upstream, 
 
 
 def test_recheck_is_kept_and_then_over(upstream: engines.Upstream) -> None:
-    world = make_world(upstream, recheck=1)
+    world = make_world(upstream, recheck=2)
     world.ask(NAME)
     upstream_replies(world, upstream, rcode=2)
     settle(world)
     world.ask(NAME)
     assert upstream.is_silent()
-    time.sleep(1.01)
+    time.sleep(2.01)
     assert addresses(world.ask(NAME)) == [FIRST]
     upstream_replies(world, upstream, f"20 A {SECOND}")
     settle(world)
