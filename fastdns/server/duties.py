@@ -80,9 +80,12 @@ class Duties:
             for block in self._worker.setup.probes:
                 self._worker.slow.start(self._probe_loop(block))
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
+        """Nothing is begun any more; what forwarders ask is given up, and their connections are closed."""
         for timer in self._timers:
             timer.cancel()
+        for forwarder in self._forwarders.values():
+            await forwarder.close()
         for log in self._failures.values():
             log.close()
 
@@ -93,7 +96,7 @@ class Duties:
         self._worker.lines.flush()
 
     def check_upstreams(self) -> None:
-        """Have those checked that have failed."""
+        """Have those checked that have failed: after each turn in which one may have, as CoreDNS does at once."""
         for group, upstream in self._engine.failing_upstreams():
             self._forwarders[group].health.on_failure(upstream)
 

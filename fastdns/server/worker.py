@@ -166,7 +166,7 @@ class Worker:
             self.settle()
             await asyncio.sleep(0.01)
         self.settle()
-        self.duties.stop()
+        await self.duties.stop()
         self.counters.set(WorkerSlot.WORKER_STATE, WorkerState.WORKER_DONE)
         if not self._ended.done():
             self._ended.set_result(None)
@@ -182,7 +182,9 @@ class Worker:
             self.counters.add(WorkerSlot.WORKER_UDP_FAILURES)
 
     def _on_upstream(self) -> None:
-        if self.engine.on_upstream_readable():
+        has_work = self.engine.on_upstream_readable()
+        self.duties.check_upstreams()
+        if has_work:
             self.settle()
         else:
             self.flush()

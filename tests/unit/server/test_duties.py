@@ -1,0 +1,102 @@
+"""What a worker does beside answering, in a worker that runs here."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Callable
+
+import dns.message
+import pytest
+
+from fastdns import _counters
+from fastdns._counters import GroupSlot, UpstreamSlot
+from fastdns.forward import exchange
+from fastdns.server import configuration, frames, metrics, output, worker
+
+CHECKS = GroupSlot.GROUP_SLOTS + UpstreamSlot.UPSTREAM_HEALTHCHECK_FAILURES
+QUERY = dns.message.make_query("www.example.org", "A").to_wire()
+
+
+@contextlib.asynccontextmanager
+async def serving(corefile: str) -> AsyncIterator[worker.Worker]:
+    """A worker without listening sockets; it is told to leave in the end, and must."""
+    config = configuration.parse(corefile)
+    setup = worker.Setup(
+        config=config,
+        index=0,
+        counters=_counters.Counters(bytearray(8 * metrics.lay_out(config).slots)),
+        udp={listener: () for block in config.blocks for listener in block.listeners},
+        tcp={listener: () for block in config.blocks for listener in block.listeners},
+        probes={},
+        is_first=True,
+        options=worker.Options(),
+    )
+    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    channel = frames.Channel(here)
+    loop = asyncio.get_running_loop()
+    made = worker.Worker(setup, channel, output.Output(2), loop)
+    running = asyncio.create_task(made.run())
+    try:
+        yield made
+        frames.Channel(there).send(frames.Kind.DRAIN)
+        async with asyncio.timeout(10):
+            await running
+    finally:
+        loop.remove_reader(channel.fileno())
+        loop.remove_reader(made.engine.upstream_fd)
+        here.close()
+        there.close()
+
+
+async def until(claim: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not claim():
+            await asyncio.sleep(0.005)
+
+
+def closed_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port
+
+
+def forwarding(port: int) -> str:
+    return f". {{\nforward . 127.0.0.1:{port} {{\nmax_connect_attempts 1\n}}\n}}\n"
+
+
+def test_failed_upstream_is_checked_without_a_tick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker.Worker, "_on_tick", lambda made: None)
+
+    async def run() -> None:
+        async with serving(forwarding(closed_port())) as made:
+            (listener,) = made.program.listeners.values()
+            first = made.program.upstream_slots[0].first
+            made.engine.ask(QUERY, listener, is_stream=False)
+            await until(lambda: made.counters.get(first + CHECKS) > 0)
+
+    asyncio.run(run())
+
+
+def test_forwarders_are_closed_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = []
+    close = exchange.Forwarder.close
+
+    async def note(forwarder: exchange.Forwarder) -> None:
+        await close(forwarder)
+        closed.append(forwarder)
+
+    monkeypatch.setattr(exchange.Forwarder, "close", note)
+
+    async def run() -> None:
+        async with serving(forwarding(closed_port())) as made:
+            (listener,) = made.program.listeners.values()
+            first = made.program.upstream_slots[0].first
+            made.engine.ask(QUERY, listener, is_stream=False)
+            await until(lambda: made.counters.get(first + CHECKS) > 0)
+        assert len(closed) == 1
+        assert asyncio.all_tasks() == {asyncio.current_task()}  # its health check is over too
+
+    asyncio.run(run())
