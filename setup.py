@@ -17,6 +17,7 @@ MODULES = [
     "_cache",
     "_counters",
     "_dashed",
+    "_engine",
     "_inflight",
     "_local",
     "_message",

@@ -1,4 +1,4 @@
-"""The engine: server blocks, their steps, and the way of a query through them. Knows no socket."""
+"""The way of a query: down the steps of its server block, to the one that ends it. Knows no socket and no Python."""
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
@@ -7,7 +7,7 @@ from fastdns._cache cimport Found, Key
 from fastdns._inflight cimport Answered
 from fastdns._local cimport Limits, TtlBounds
 from fastdns._message cimport Reply
-from fastdns._packet cimport Query
+from fastdns._packet cimport CD, Query
 from fastdns._plan cimport Block, CacheRule, Listener, Plan, SendAnswer, Step, ZoneList
 from fastdns._wire cimport Writer
 
@@ -29,7 +29,7 @@ cdef struct Slowed:
     Reason reason
     uint8_t step
 
-cdef class Engine(Plan):
+cdef class Answerer(Plan):
     cdef AskerPool askers
     cdef NoteQueue completions
     cdef NoteQueue logs
@@ -111,5 +111,15 @@ cdef class Engine(Plan):
     cdef bint _asks_again(self, const Answered* answered, const Reply* reply) noexcept nogil
     cdef void _on_failure(self, Answered* answered) noexcept nogil
     cdef void _take_events(self) noexcept nogil
-    cdef Asker* _asker(self, uint64_t token) except NULL
-    cdef void _set_gauges(self)
+
+
+cdef inline Key key_of(const Query* query) noexcept nogil:
+    """What tells the query's answer apart from others."""
+    cdef Key key
+    key.name_key = &query.name_key[0]
+    key.name_len = query.qname_len
+    key.qtype = query.qtype
+    key.qclass = query.qclass
+    key.wants_dnssec = query.wants_dnssec
+    key.checking_disabled = (query.flags & CD) != 0
+    return key

@@ -2,7 +2,7 @@
 
 from typing import final
 
-from fastdns._answer import Engine
+from fastdns._engine import Engine
 
 @final
 class UdpListener:

@@ -122,7 +122,7 @@ cdef class Plan:
     def add_cache(self, *, success, denial, size_t max_octets, uint32_t servfail_ttl, uint32_t stale_for,
                   bint stale_verify, prefetch, bint keep_ttl, zones, disable_success, disable_denial, size_t counters,
                   uint64_t verify_timeout_ms=0, uint32_t stale_ttl=0, uint32_t recheck=0, bint prefer_positive=False):
-        """A cache; its number. See _answer.pyi for the arguments."""
+        """A cache; its number. See _plan.pyi for the arguments."""
         cdef size_t count = <size_t>len(self.caches)
         cdef CacheRule* rules = <CacheRule*>realloc(self.rules, (count + 1) * sizeof(CacheRule))
         cdef void** grown

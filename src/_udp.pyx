@@ -5,7 +5,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
-from fastdns._answer cimport Engine
+from fastdns._engine cimport Engine
 from fastdns._askers cimport ADDRESS_MAX, UDP, Peer
 from fastdns._counters cimport WORKER_UDP_FAILURES
 from fastdns._plan cimport UDP_MAX

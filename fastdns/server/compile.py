@@ -10,7 +10,7 @@ import dataclasses
 import math
 from collections.abc import Iterable, Sequence
 
-from fastdns import _answer, _counters, _order
+from fastdns import _counters, _engine, _order
 from fastdns.config import model
 from fastdns.dns import names
 from fastdns.server import hosts, metrics
@@ -51,7 +51,7 @@ class WeightedOrder:
 class Program:
     """An Engine and the meaning of its numbers."""
 
-    engine: _answer.Engine
+    engine: _engine.Engine
     config: model.Config
     listeners: dict[model.Listener, int] = dataclasses.field(default_factory=dict)
     blocks: list[metrics.BlockPlace] = dataclasses.field(default_factory=list)  # of the Engine
@@ -68,7 +68,7 @@ class Program:
 
 def build(config: model.Config, counters: _counters.Counters) -> Program:
     layout = metrics.lay_out(config)
-    program = Program(_answer.Engine(counters), config)
+    program = Program(_engine.Engine(counters), config)
     for cluster in find_clusters(config):
         program.clusters.append(cluster)
         # Until control tells more, its zones are known to be ours: SERVFAIL, and nothing of them goes upstream.
@@ -195,7 +195,7 @@ def add_step(program: Program, number: int, place: metrics.BlockPlace, position:
     program.steps[number, step] = Step(plugin, place.block, step, group)
 
 
-def add_cache(engine: _answer.Engine, plugin: model.Cache, counters: int) -> int:
+def add_cache(engine: _engine.Engine, plugin: model.Cache, counters: int) -> int:
     stale, prefetch = plugin.serve_stale, plugin.prefetch
     return engine.add_cache(
         success=encode_side(plugin.success),
@@ -217,7 +217,7 @@ def add_cache(engine: _answer.Engine, plugin: model.Cache, counters: int) -> int
     )
 
 
-def add_group(engine: _answer.Engine, plugin: model.Forward, place: metrics.GroupPlace) -> int:
+def add_group(engine: _engine.Engine, plugin: model.Forward, place: metrics.GroupPlace) -> int:
     return engine.add_group(
         [(upstream.address, upstream.port) for upstream in plugin.upstreams],
         policy=POLICIES[plugin.policy],

@@ -11,7 +11,7 @@ import time
 import typing
 from collections.abc import Callable
 
-from fastdns import _answer, errors
+from fastdns import _engine, errors
 from fastdns._counters import WorkerSlot
 from fastdns._inflight import Failure
 from fastdns.config import model
@@ -177,7 +177,7 @@ class Duties:
             counts=group_counts.Counts(self._worker.counters, first),
         )
 
-    async def forward(self, query: _answer.Slow) -> None:
+    async def forward(self, query: _engine.Slow) -> None:
         """A miss that goes upstream over TCP or TLS, or of a client on TCP."""
         group = self._program.steps[query.block, query.step].group
         try:
@@ -189,7 +189,7 @@ class Duties:
         if not self._engine.reply_upstream(query.token, reply.wire):
             self._engine.reply_rcode(query.token, SERVFAIL, EDE_NETWORK)
 
-    def _tell_failure(self, query: _answer.Slow, error: errors.UpstreamError) -> None:
+    def _tell_failure(self, query: _engine.Slow, error: errors.UpstreamError) -> None:
         log = self._failures.get(query.block)
         if log is not None:
             question = questions.read_question(query.wire)

@@ -12,7 +12,7 @@ import secrets
 import typing
 from collections.abc import Coroutine
 
-from fastdns import _answer
+from fastdns import _engine
 from fastdns._answer import Reason
 from fastdns._counters import WorkerSlot
 from fastdns.config import model
@@ -79,7 +79,7 @@ class SlowPath:
 
     # --- by the reason of a query -----------------------------------------------------------------------------------
 
-    def _begin(self, query: _answer.Slow) -> None:
+    def _begin(self, query: _engine.Slow) -> None:
         try:
             if query.reason == Reason.SLOW_CHASE:
                 self.start(self._guard(query, self._chase(query)))
@@ -90,7 +90,7 @@ class SlowPath:
         except Exception:
             self._fail(query)
 
-    def _take_step(self, query: _answer.Slow) -> None:
+    def _take_step(self, query: _engine.Slow) -> None:
         step = self._worker.program.steps[query.block, query.step]
         match step.plugin:
             case model.Whoami():
@@ -101,7 +101,7 @@ class SlowPath:
             case _:
                 raise TypeError(f"no step of Python for {type(step.plugin).__name__}")
 
-    async def _guard(self, query: _answer.Slow, work: Coroutine[None, None, None]) -> None:
+    async def _guard(self, query: _engine.Slow, work: Coroutine[None, None, None]) -> None:
         """Answer for a step that fails."""
         try:
             await work
@@ -109,13 +109,13 @@ class SlowPath:
             self._fail(query)
         self._worker.settle()
 
-    def _fail(self, query: _answer.Slow) -> None:
+    def _fail(self, query: _engine.Slow) -> None:
         self._worker.counters.add(WorkerSlot.WORKER_PANICS)
         logger.exception("a query failed in Python: %s", Reason(query.reason).name)
         with contextlib.suppress(KeyError):  # it was answered before the failure
             self._engine.reply_rcode(query.token, SERVFAIL, EDE_OTHER)
 
-    async def _chase(self, query: _answer.Slow) -> None:
+    async def _chase(self, query: _engine.Slow) -> None:
         """Follow a CNAME out of the cluster: its answer is appended, or the CNAME goes alone (as CoreDNS)."""
         found = self._engine.chain(query.token)
         if found is None:
@@ -130,7 +130,7 @@ class SlowPath:
 
     # --- plugin loop --------------------------------------------------------------------------------------------------
 
-    def _check_loop(self, query: _answer.Slow, block: int) -> None:
+    def _check_loop(self, query: _engine.Slow, block: int) -> None:
         """A probe of ours that comes a second time came round: somebody forwards to us what we forward.
 
         CoreDNS waits for the third time; but a question that is already asked upstream is not asked again here.

@@ -14,7 +14,7 @@ import typing
 from collections import Counter
 from collections.abc import Callable
 
-from fastdns import _answer, _counters
+from fastdns import _counters, _engine
 from fastdns._counters import WorkerSlot
 
 CONNECTIONS_MAX = 1000
@@ -36,7 +36,7 @@ class Connections:
 
     def __init__(
         self,
-        engine: _answer.Engine,
+        engine: _engine.Engine,
         counters: _counters.Counters,
         settle: Callable[[], None],
         loop: asyncio.AbstractEventLoop,

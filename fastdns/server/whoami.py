@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import struct
 
-from fastdns import _answer
+from fastdns import _engine
 from fastdns.server import questions
 
 QR, AA = 0x8000, 0x0400
@@ -14,7 +14,7 @@ OWNER_IS_QNAME = b"\xc0\x0c"
 NAME_MAX = 255
 
 
-def describe(query: _answer.Slow) -> bytes:
+def describe(query: _engine.Slow) -> bytes:
     """The answer, as CoreDNS's: nothing in the answer section, the address and `_proto.NAME SRV` in the additional one."""
     question = questions.read_question(query.wire)
     records = []

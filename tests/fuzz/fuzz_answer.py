@@ -11,8 +11,8 @@ import mmap
 import socket
 
 from fastdns import _message, _packet, _stored, errors
-from fastdns._answer import Engine
 from fastdns._counters import Counters
+from fastdns._engine import Engine
 from fastdns._rrset import Form
 from fastdns._udp import UdpListener
 from tests.fuzz import fuzz_trie

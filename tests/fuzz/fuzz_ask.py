@@ -5,8 +5,8 @@ from __future__ import annotations
 import mmap
 import pathlib
 
-from fastdns._answer import Engine
 from fastdns._counters import Counters
+from fastdns._engine import Engine
 from fastdns.config import model
 from fastdns.kubernetes.manifests import Manifests
 from fastdns.kubernetes.treecache import TreeCache

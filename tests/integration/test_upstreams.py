@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
-from fastdns._answer import Engine
 from fastdns._counters import BlockSlot, Counters, GroupSlot, UpstreamSlot, WorkerSlot
+from fastdns._engine import Engine
 
 QUERY = b"\x12\x34\x01\x00\0\1\0\0\0\0\0\1\x03wWw\x07example\x03org\0\0\1\0\1\0\0\x29\x10\0\0\0\0\0\0\0"
 ADDRESS = b"\xc0\x0c\0\1\0\1\0\0\0\x1e\0\4\xc0\0\2\1"

@@ -13,8 +13,8 @@ import dns.message
 import dns.rdatatype
 import dns.rrset
 
-from fastdns._answer import Engine, Slow
 from fastdns._counters import Counters
+from fastdns._engine import Engine, Slow
 from tests.unit import deltas
 
 BLOCK, CACHE, GROUP = 300, 600, 700

@@ -4,8 +4,8 @@ import dns.message
 import dns.rcode
 import pytest
 
-from fastdns._answer import Engine
 from fastdns._counters import BlockSlot, Counters, WorkerSlot, find_type_slot
+from fastdns._engine import Engine
 from tests.unit import deltas, engines
 from tests.unit.engines import BLOCK, World
 

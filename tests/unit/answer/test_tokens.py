@@ -6,8 +6,9 @@ import dns.rcode
 import dns.rrset
 import pytest
 
-from fastdns._answer import Engine, Reason
+from fastdns._answer import Reason
 from fastdns._counters import WorkerSlot
+from fastdns._engine import Engine
 from tests.unit.engines import REMOTE, World, texts
 
 

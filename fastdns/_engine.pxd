@@ -1,0 +1,10 @@
+"""What Python asks of the compiled path."""
+
+from libc.stdint cimport uint64_t
+
+from fastdns._answer cimport Answerer
+from fastdns._askers cimport Asker
+
+cdef class Engine(Answerer):
+    cdef Asker* _asker(self, uint64_t token) except NULL
+    cdef void _set_gauges(self)

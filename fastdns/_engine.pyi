@@ -1,0 +1,97 @@
+"""What Python asks of the compiled path: queries of streams and of our own, answers it made, notes to collect.
+
+An Engine is built once, from one configuration, before its worker answers the first query; then only tables change.
+"""
+
+from typing import final
+
+from typing_extensions import Buffer
+
+from fastdns._answer import Answerer, Reason
+
+class Slow:
+    """A query for Python. `token` names its asker: it is to be ended exactly once, by Engine.reply, reply_rcode,
+    reply_upstream (if that returns True) or resume."""
+
+    __slots__ = ("block", "is_stream", "local", "reason", "remote", "step", "token", "wire")
+    token: int
+    reason: Reason
+    block: int
+    step: int
+    wire: bytes  # header, question as spelt, OPT without options
+    is_stream: bool  # TCP or TLS
+    remote: tuple[str, int]  # the client's address and port; ("", 0) for a look-up of our own
+    local: str  # the address that was asked; empty: unknown
+    def __init__(
+        self,
+        token: int,
+        reason: Reason,
+        block: int,
+        step: int,
+        wire: bytes,
+        is_stream: bool,
+        remote: tuple[str, int],
+        local: str,
+    ) -> None: ...
+
+@final
+class Engine(Answerer):
+    """Everything one worker answers from. `inflight_max` bounds the questions upstream and the queries in Python."""
+
+    # --- asking from Python (TCP, TLS, our own look-ups)
+    def ask(
+        self,
+        wire: Buffer,
+        listener: int,
+        *,
+        remote: tuple[str, int] = ("", 0),
+        local: tuple[str, int] = ("", 0),
+        is_stream: bool = True,
+        no_limit: bool = False,
+    ) -> bytes | int:
+        """The answer to a query, empty if none is owed; or the token that completed() will bring it under. A query that is
+        not is_stream is a look-up of our own: not counted, not logged, forwarded over UDP."""
+    def resume(self, token: int, step: int) -> None:
+        """Go on at `step` of the block. The answer leaves by itself: over UDP, or through completed()."""
+    def reply(self, token: int, wire: bytes) -> None:
+        """Answer with a message that Python made from Slow.wire, question included, OPT not; it gets the client's id,
+        spelling and OPT, and TC if it is too large. Empty: no answer is owed. Raises KeyError: nobody waits."""
+    def reply_rcode(self, token: int, rcode: int, ede: int = ...) -> None:
+        """Answer without records; with SERVFAIL from the cache, if it kept something stale to verify."""
+    def reply_upstream(self, token: int, wire: bytes) -> bool:
+        """Check an upstream's reply as a UDP one is, keep it in the cache, answer with it (or go on with the next step, as
+        `next` says). False: it is broken, or answers another question; the asker still waits."""
+    def chain(self, token: int) -> tuple[bytes, bytes] | None:
+        """For SLOW_CHASE: the answer so far (the CNAMEs, no OPT) and the canonical name that they lead to; None: they lead
+        nowhere any more."""
+    def slow_queries(self) -> list[Slow]:
+        """What left the compiled path since the last call."""
+    def completed(self) -> list[tuple[int, bytes]]:
+        """[(token, answer)] of what ask() gave tokens for; an empty answer: none is owed."""
+    def log_records(
+        self,
+    ) -> list[tuple[int, float, tuple[str, int], str, bool, bytes, int, int, int, int, bool]]:
+        """[(block, seconds, remote, local, is_stream, query, rcode, flags, answer size, query size, is_nodata)] since
+        the last call."""
+    def error_records(self) -> list[tuple[int, int, bytes, int, int, int, tuple[str, int]]]:
+        """[(block, rcode, header and question, failure, group, upstream, remote)] since the last call."""
+    def dropped_notes(self) -> int:
+        """How many log and error records nobody took in time."""
+    def waiting(self) -> int:
+        """How many queries are parked: on their way upstream, or in Python."""
+
+    # --- upstreams
+    @property
+    def upstream_fd(self) -> int:
+        """Readable when a reply waits: call on_upstream_readable()."""
+    def on_upstream_readable(self) -> bool:
+        """Take replies in. True: Python has something to collect. Then flush() every UdpListener."""
+    def on_tick(self) -> int:
+        """Deadlines, gauges, memory given back: milliseconds until it wants to be called again, at the latest. Then flush()
+        every UdpListener."""
+    def take_alarm(self) -> int:
+        """Milliseconds until on_tick() is wanted for somebody who has come since it was called; 0: nobody has."""
+    def failing_upstreams(self) -> list[tuple[int, int]]:
+        """[(group, upstream)] that failed since the last call: to be health-checked."""
+    def set_upstream_down(self, group: int, upstream: int, down: bool) -> None:
+        """Leave an upstream out, or take it in again."""
