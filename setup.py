@@ -24,6 +24,7 @@ MODULES = [
     "_order",
     "_packet",
     "_plan",
+    "_pool",
     "_reply",
     "_rewrite",
     "_rrset",
@@ -31,6 +32,7 @@ MODULES = [
     "_stored",
     "_trie",
     "_udp",
+    "_wheel",
 ]
 DIRECTIVES = {
     "language_level": 3,

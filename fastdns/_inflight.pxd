@@ -15,7 +15,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from fastdns._key cimport Key
 
 cpdef enum InflightLimit:
-    RECEIVE_BATCH = 64      # datagrams that one receive_replies reads at most
+    RECEIVE_BATCH = 64      # RECEIVE_MAX: datagrams that one receive_replies reads at most
     UPSTREAMS_MAX = 32      # of one group; CoreDNS allows 15
 
 cpdef enum Policy:

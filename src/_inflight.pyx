@@ -2,15 +2,14 @@
 
 A question is FREE, then QUEUED for a flush, WAITING on a socket, or RESTING until the system has room again; it ends as
 REPLIED or FAILED, is HANDED to the caller by next_event, and is FREE again or QUEUED again by what the caller decides.
-Four indices lead to it: by what is asked (coalescing), by socket and id (replies), by time (a wheel), by socket (errors).
+Four indices lead to it: by what is asked (coalescing), by socket and id (replies), by time (_wheel), by socket (errors).
 Lists are linked by the index of a question, NOTHING ends them; nothing is allocated after a group was added.
 """
 
 import socket as sockets
 
 cimport cython
-from libc cimport errno as c_errno
-from libc.errno cimport EAGAIN, EINTR, EMFILE, EMSGSIZE, ENFILE, ENOBUFS, ENOMEM, errno
+from libc.errno cimport EINTR, errno
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcmp, memcpy, memset
@@ -23,31 +22,27 @@ from fastdns._counters cimport (
 from fastdns._packet cimport (
     AD, CD, FORMERR, HEADER_SIZE, NAME_MAX, OPCODE_MASK, OPT, QR, RCODE_MASK, RD, TC, UDP_OURS,
 )
-from fastdns._sockets cimport *
+from fastdns._pool cimport (
+    NO_SOCKET, RECEIVE_MAX, SEND_BATCH, Pool, Ready, Socket, add_destination, close_if_idle, close_pool, find_ready,
+    is_shortage, open_pool, packed_address, pick_socket, read_errors, receive_datagrams, reserve_destinations,
+    retire_socket, send_datagrams, sweep_sockets,
+)
+from fastdns._random cimport Random, random_below, random_u16, start_random
+from fastdns._sockets cimport EPOLL_CLOEXEC, MSG_TRUNC, close, epoll_create1
+from fastdns._wheel cimport (
+    NO_TIMER, Wheel, clear_timer, close_wheel, next_due, open_wheel, start_timer, stop_timer, take_fired,
+)
 from fastdns._wire cimport load_u16, store_u16, store_u32
 
 cdef extern from *:
     ctypedef uint64_t uint128 "unsigned __int128"
-    int __builtin_ctzll(unsigned long long value) nogil
 
 
 cdef enum:
     NOTHING = 0xFFFFFFFF
-    NO_SOCKET = 0xFFFF
-    SOCKETS_MAX = 768           # of all upstreams; a descriptor each
-    POOL_SIZE = 8               # sockets of an upstream that new questions go out by
-    SOCKET_QUERIES_MAX = 128    # then its port has been used for long enough
-    SEND_BATCH = 64
-    RECEIVE_SIZE = 4096         # octets; a longer reply reaches the caller as a truncated one
-    WIRE_SIZE = 288             # header, question and OPT at their largest: 12 + 255 + 4 + 11
     OPT_SIZE = 11
     OPT_DO = 0x8000
-    WHEEL_SLOTS = 2048
-    WHEEL_WORDS = 32            # a bit for each
-    WHEEL_SHIFT = 22            # a tick is 4.2 ms, the whole wheel 8.6 s
-    RANDOM_SIZE = 256           # getrandom() never gives fewer than asked up to this size
     WAITERS_PER_QUESTION = 4
-    SOCKET_BUFFER = 1 << 20
 
 cdef enum:
     FREE = 0
@@ -58,8 +53,6 @@ cdef enum:
     FAILED = 5
     HANDED = 6
 
-cdef uint64_t SECOND = 1000000000
-cdef uint64_t SOCKET_AGE_MAX = 10 * SECOND      # CoreDNS's `expire`
 cdef uint64_t REST = 20000000                   # before the system is asked for room again
 cdef uint64_t NEVER = 0xFFFFFFFFFFFFFFFF
 
@@ -68,14 +61,10 @@ cdef struct Question:
     uint64_t asked_ns
     uint64_t sent_ns
     uint64_t deadline_ns        # of the question as a whole
-    uint64_t due_ns             # when its timer fires
     uint32_t group
     uint32_t upstream           # index in Table.upstreams
     uint32_t hash
     uint32_t next               # in the free list, the queue of its upstream, or the failed list
-    uint32_t timer_previous
-    uint32_t timer_next
-    uint32_t timer_slot         # NOTHING: no timer runs
     uint32_t peer_previous      # of those on the same socket
     uint32_t peer_next
     uint32_t first_waiter
@@ -98,31 +87,17 @@ cdef struct Waiter:
     uint64_t waiter
     uint32_t next
 
-cdef struct Socket:
-    uint64_t opened_ns
-    int fd                      # -1: this place is free
-    uint32_t upstream
-    uint32_t live               # questions waiting on it
-    uint32_t first              # of them
-    uint32_t sent               # questions ever sent
-    uint32_t pool_slot          # NOTHING: retired
-
 cdef struct Upstream:
-    sockaddr_storage address
-    socklen_t address_size
     uint64_t* slots
     uint32_t group
     uint32_t index              # in its group
     uint32_t first              # queue
     uint32_t last
-    uint16_t pool[POOL_SIZE]
     bint is_pending             # stands in Table.pending
     bint is_down
     bint has_failed             # since failing_upstreams was last asked
 
 cdef struct Group:
-    sockaddr_storage source
-    socklen_t source_size       # 0: the system chooses
     uint64_t* slots
     uint64_t* own_slots         # owned, NULL: slots are somebody else's
     uint64_t read_timeout_ns
@@ -160,51 +135,17 @@ cdef struct Table:
     uint32_t upstream_count
     uint32_t* pending           # upstreams with a queue
     uint32_t pending_count
-    Socket sockets[SOCKETS_MAX]
-    uint32_t sockets_used       # places ever used
-    uint32_t sockets_open
-    uint64_t next_sweep_ns
-    int epoll_fd
+    Pool pool                   # a destination for each upstream, of the same index
+    Wheel wheel                 # a timer for each question
+    Random random
     uint32_t failed_first
     uint32_t failed_last
-    uint64_t tick
-    uint32_t timers
-    uint32_t wheel[WHEEL_SLOTS]
-    uint64_t wheel_map[WHEEL_WORDS]
     uint64_t seed
     uint64_t multiplier
-    uint8_t random[RANDOM_SIZE]
-    uint32_t random_at
     uint32_t reply_next
     uint32_t reply_count
     Reply replies[RECEIVE_BATCH]
-    mmsghdr receive_heads[RECEIVE_BATCH]
-    iovec receive_parts[RECEIVE_BATCH]
-    uint8_t* receive_wire
-    mmsghdr send_heads[SEND_BATCH]
-    iovec send_parts[SEND_BATCH]
     uint32_t send_slots[SEND_BATCH]
-    uint8_t send_wire[SEND_BATCH][WIRE_SIZE]
-
-
-# --- randomness ----------------------------------------------------------------------------------------------------
-
-cdef uint16_t random_u16(Table* table) noexcept nogil:
-    """16 bits of the kernel's generator, fetched in bulk and forgotten once used."""
-    cdef uint16_t value
-    if table.random_at + 2 > <uint32_t>RANDOM_SIZE:
-        while getrandom(table.random, RANDOM_SIZE, 0) != <ssize_t>RANDOM_SIZE:
-            pass                # only EINTR, and only before the generator is first seeded
-        table.random_at = 0
-    value = load_u16(table.random + table.random_at)
-    memset(table.random + table.random_at, 0, 2)
-    table.random_at += 2
-    return value
-
-
-cdef inline uint32_t random_below(Table* table, uint32_t bound) noexcept nogil:
-    """For small bounds; its bias is bound / 65536."""
-    return (<uint32_t>random_u16(table) * bound) >> 16
 
 
 # --- lists of waiters -----------------------------------------------------------------------------------------------
@@ -338,66 +279,17 @@ cdef uint32_t find_by_id(Table* table, uint16_t socket_at, uint16_t id) noexcept
 
 # --- by time ---------------------------------------------------------------------------------------------------------
 
-cdef void start_timer(Table* table, uint32_t slot, uint64_t due_ns, uint64_t now_ns) noexcept nogil:
-    """Fire at `due_ns` or up to a tick later. What lies beyond the wheel fires at its end, and is started again."""
-    cdef Question* question = &table.questions[slot]
-    cdef uint64_t tick = (due_ns >> WHEEL_SHIFT) + 1
-    cdef uint32_t at
-    if table.timers == 0:
-        table.tick = now_ns >> WHEEL_SHIFT
-    if tick <= table.tick:
-        tick = table.tick + 1
-    if tick - table.tick >= <uint64_t>WHEEL_SLOTS:
-        tick = table.tick + WHEEL_SLOTS - 1
-    at = <uint32_t>(tick & (WHEEL_SLOTS - 1))
-    question.due_ns = due_ns
-    question.timer_slot = at
-    question.timer_previous = NOTHING
-    question.timer_next = table.wheel[at]
-    if table.wheel[at] != <uint32_t>NOTHING:
-        table.questions[table.wheel[at]].timer_previous = slot
-    table.wheel[at] = slot
-    table.wheel_map[at >> 6] |= <uint64_t>1 << (at & 63)
-    table.timers += 1
-
-
-cdef void stop_timer(Table* table, uint32_t slot) noexcept nogil:
-    cdef Question* question = &table.questions[slot]
-    cdef uint32_t at = question.timer_slot
-    if at == <uint32_t>NOTHING:
-        return
-    if question.timer_previous != <uint32_t>NOTHING:
-        table.questions[question.timer_previous].timer_next = question.timer_next
-    else:
-        table.wheel[at] = question.timer_next
-    if question.timer_next != <uint32_t>NOTHING:
-        table.questions[question.timer_next].timer_previous = question.timer_previous
-    if table.wheel[at] == <uint32_t>NOTHING:
-        table.wheel_map[at >> 6] &= ~(<uint64_t>1 << (at & 63))
-    question.timer_slot = NOTHING
-    table.timers -= 1
-
-
 cdef void fire_timers(Table* table, uint64_t now_ns) noexcept nogil:
-    cdef uint64_t target = now_ns >> WHEEL_SHIFT
-    cdef uint32_t at, slot
-    if table.timers == 0 or target <= table.tick:
-        return
-    if target - table.tick > <uint64_t>WHEEL_SLOTS:
-        table.tick = target - WHEEL_SLOTS
-    while table.tick < target and table.timers:
-        table.tick += 1
-        at = <uint32_t>(table.tick & (WHEEL_SLOTS - 1))
-        while table.wheel[at] != <uint32_t>NOTHING:
-            slot = table.wheel[at]
-            stop_timer(table, slot)
-            on_timer(table, slot, now_ns)
+    cdef uint32_t slot = take_fired(&table.wheel, now_ns)
+    while slot != <uint32_t>NO_TIMER:
+        on_timer(table, slot, now_ns)
+        slot = take_fired(&table.wheel, now_ns)
 
 
 cdef void on_timer(Table* table, uint32_t slot, uint64_t now_ns) noexcept nogil:
     cdef Question* question = &table.questions[slot]
-    if question.due_ns > now_ns:
-        start_timer(table, slot, question.due_ns, now_ns)
+    if table.wheel.timers[slot].due_ns > now_ns:
+        start_timer(&table.wheel, slot, table.wheel.timers[slot].due_ns, now_ns)
     elif question.state == <uint8_t>RESTING and now_ns < question.deadline_ns:
         enqueue(table, slot)
     else:
@@ -405,134 +297,19 @@ cdef void on_timer(Table* table, uint32_t slot, uint64_t now_ns) noexcept nogil:
         fail_try(table, slot, FAILED_TIMEOUT, now_ns)
 
 
-# --- sockets ---------------------------------------------------------------------------------------------------------
-
-cdef uint16_t open_socket(Table* table, uint32_t upstream_at, uint64_t now_ns) noexcept nogil:
-    """A socket on a port that the kernel chose at random, connected to the upstream; NO_SOCKET, and errno, if there is none."""
-    cdef Upstream* upstream = &table.upstreams[upstream_at]
-    cdef Group* group = &table.groups[upstream.group]
-    cdef sockaddr_storage source
-    cdef socklen_t source_size = upstream.address_size
-    cdef epoll_event event
-    cdef int size = SOCKET_BUFFER
-    cdef int one = 1
-    cdef int family = upstream.address.ss_family
-    cdef uint32_t at = 0
-    cdef int fd
-    while at < table.sockets_used and table.sockets[at].fd >= 0:
-        at += 1
-    if at == <uint32_t>SOCKETS_MAX:
-        return set_no_socket(-1, EMFILE)
-    fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
-    if fd < 0:
-        return NO_SOCKET
-    if group.source_size:
-        memcpy(&source, &group.source, sizeof(source))
-        source_size = group.source_size
-    else:
-        memset(&source, 0, sizeof(source))
-        source.ss_family = <uint16_t>family
-    if bind(fd, <const sockaddr*>&source, source_size) < 0:
-        return set_no_socket(fd, errno)
-    if connect(fd, <const sockaddr*>&upstream.address, upstream.address_size) < 0:
-        return set_no_socket(fd, errno)
-    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size))
-    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size))
-    if family == AF_INET:       # so that an unreachable host is told too, not only a closed port
-        setsockopt(fd, IPPROTO_IP, IP_RECVERR, &one, sizeof(one))
-    else:
-        setsockopt(fd, IPPROTO_IPV6, IPV6_RECVERR, &one, sizeof(one))
-    event.events = EPOLLIN
-    event.data.u64 = at
-    if epoll_ctl(table.epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0:
-        return set_no_socket(fd, errno)
-    table.sockets[at].fd = fd
-    table.sockets[at].upstream = upstream_at
-    table.sockets[at].opened_ns = now_ns
-    table.sockets[at].live = 0
-    table.sockets[at].first = NOTHING
-    table.sockets[at].sent = 0
-    table.sockets[at].pool_slot = NOTHING
-    table.sockets_open += 1
-    if at == table.sockets_used:
-        table.sockets_used += 1
-    return <uint16_t>at
-
-
-cdef uint16_t set_no_socket(int fd, int error) noexcept nogil:
-    if fd >= 0:
-        close(fd)
-    c_errno.errno = error
-    return NO_SOCKET
-
-
-cdef void close_if_idle(Table* table, uint16_t at) noexcept nogil:
-    """Close a retired socket that nothing waits on."""
-    cdef Socket* sock = &table.sockets[at]
-    if sock.fd >= 0 and sock.live == 0 and sock.pool_slot == <uint32_t>NOTHING:
-        close(sock.fd)
-        sock.fd = -1
-        table.sockets_open -= 1
-
-
-cdef void retire_socket(Table* table, uint16_t at) noexcept nogil:
-    """Send nothing more by it; it goes when the last question that waits on it has gone."""
-    cdef Socket* sock = &table.sockets[at]
-    if sock.pool_slot != <uint32_t>NOTHING:
-        table.upstreams[sock.upstream].pool[sock.pool_slot] = NO_SOCKET
-        sock.pool_slot = NOTHING
-    close_if_idle(table, at)
-
-
-cdef bint is_worn(const Socket* sock, uint64_t now_ns) noexcept nogil:
-    return sock.sent >= <uint32_t>SOCKET_QUERIES_MAX or now_ns > sock.opened_ns + SOCKET_AGE_MAX
-
-
-cdef uint16_t pick_socket(Table* table, uint32_t upstream_at, uint64_t now_ns) noexcept nogil:
-    """One of the pool at random. A worn one is replaced if it can be, else used on; NO_SOCKET, and errno, if there is none."""
-    cdef Upstream* upstream = &table.upstreams[upstream_at]
-    cdef uint32_t place = random_below(table, POOL_SIZE)
-    cdef uint16_t old = upstream.pool[place]
-    cdef uint16_t fresh
-    cdef uint32_t step
-    if old != <uint16_t>NO_SOCKET and not is_worn(&table.sockets[old], now_ns):
-        return old
-    fresh = open_socket(table, upstream_at, now_ns)
-    if fresh != <uint16_t>NO_SOCKET:
-        if old != <uint16_t>NO_SOCKET:
-            retire_socket(table, old)
-        upstream.pool[place] = fresh
-        table.sockets[fresh].pool_slot = place
-        return fresh
-    for step in range(<uint32_t>POOL_SIZE):
-        old = upstream.pool[(place + step) % POOL_SIZE]
-        if old != <uint16_t>NO_SOCKET:
-            return old
-    return NO_SOCKET
-
-
-cdef void sweep_sockets(Table* table, uint64_t now_ns) noexcept nogil:
-    """Close what was idle for long, at most once a second."""
-    cdef uint32_t at
-    if now_ns < table.next_sweep_ns:
-        return
-    table.next_sweep_ns = now_ns + SECOND
-    for at in range(table.sockets_used):
-        if table.sockets[at].fd >= 0 and table.sockets[at].live == 0 and is_worn(&table.sockets[at], now_ns):
-            retire_socket(table, <uint16_t>at)
-
+# --- on a socket ------------------------------------------------------------------------------------------------------
 
 cdef bint join_socket(Table* table, uint32_t slot, uint16_t at) noexcept nogil:
     """Give the question an id that is not in use on the socket; False if none was found."""
     cdef Question* question = &table.questions[slot]
-    cdef Socket* sock = &table.sockets[at]
+    cdef Socket* sock = &table.pool.sockets[at]
     cdef uint32_t left = 64
-    cdef uint16_t id = random_u16(table)
+    cdef uint16_t id = random_u16(&table.random)
     while find_by_id(table, at, id) != <uint32_t>NOTHING:
         left -= 1
         if left == 0:
             return False
-        id = random_u16(table)
+        id = random_u16(&table.random)
     question.id = id
     question.socket = at
     index_question(table, slot, True)
@@ -549,29 +326,29 @@ cdef void leave_socket(Table* table, uint32_t slot) noexcept nogil:
     """Wait for nothing more on the socket: not for a reply, and for no timer."""
     cdef Question* question = &table.questions[slot]
     cdef uint16_t at = question.socket
-    stop_timer(table, slot)
+    stop_timer(&table.wheel, slot)
     if at == <uint16_t>NO_SOCKET:
         return
     unindex_question(table, slot, True)
     if question.peer_previous != <uint32_t>NOTHING:
         table.questions[question.peer_previous].peer_next = question.peer_next
     else:
-        table.sockets[at].first = question.peer_next
+        table.pool.sockets[at].first = question.peer_next
     if question.peer_next != <uint32_t>NOTHING:
         table.questions[question.peer_next].peer_previous = question.peer_previous
     question.socket = NO_SOCKET
-    table.sockets[at].live -= 1
-    close_if_idle(table, at)
+    table.pool.sockets[at].live -= 1
+    close_if_idle(&table.pool, at)
 
 
 cdef void fail_socket(Table* table, uint16_t at, uint64_t now_ns) noexcept nogil:
     """The network says that the upstream can't be reached: whatever waits on the socket goes to the next upstream at once."""
     cdef uint32_t slot
-    while table.sockets[at].first != <uint32_t>NOTHING:
-        slot = table.sockets[at].first
+    while table.pool.sockets[at].first != <uint32_t>NOTHING:
+        slot = table.pool.sockets[at].first
         leave_socket(table, slot)
         fail_try(table, slot, FAILED_NETWORK, now_ns)
-    retire_socket(table, at)
+    retire_socket(&table.pool, at)
 
 
 # --- which upstream: CoreDNS's plugin/forward/forward.go, ServeDNS --------------------------------------------------
@@ -585,7 +362,7 @@ cdef void order_upstreams(Table* table, Group* group, Question* question) noexce
     if group.policy == <uint32_t>POLICY_RANDOM:
         at = group.count
         while at > 1:
-            other = random_below(table, at)
+            other = random_below(&table.random, at)
             at -= 1
             held = question.order[at]
             question.order[at] = question.order[other]
@@ -618,7 +395,7 @@ cdef bint choose_upstream(Table* table, Question* question) noexcept nogil:
         group.slots[<size_t>GROUP_HEALTHCHECK_BROKEN] += 1
         if group.fails_fast:
             return False
-        at = group.first + random_below(table, group.count)
+        at = group.first + random_below(&table.random, group.count)
         break
     question.upstream = at
     return True
@@ -665,7 +442,7 @@ cdef void rest_question(Table* table, uint32_t slot, uint64_t now_ns) noexcept n
     """The system has no room to send it now (ENOBUFS, EMFILE): not the upstream's fault, and no reason to spin."""
     cdef Question* question = &table.questions[slot]
     question.state = RESTING
-    start_timer(table, slot, min(now_ns + REST, question.deadline_ns), now_ns)
+    start_timer(&table.wheel, slot, min(now_ns + REST, question.deadline_ns), now_ns)
 
 
 # --- sending ---------------------------------------------------------------------------------------------------------
@@ -716,11 +493,6 @@ cdef size_t write_query(const Question* question, uint8_t* wire) noexcept nogil:
     return at + OPT_SIZE
 
 
-cdef bint is_shortage(int error) noexcept nogil:
-    """True if the system lacks something that it may have again soon."""
-    return (error == EAGAIN or error == ENOBUFS or error == ENOMEM or error == EMFILE or error == ENFILE)
-
-
 cdef void drop_try(Table* table, uint32_t slot, int error, uint64_t now_ns) noexcept nogil:
     """The question could not be sent."""
     if is_shortage(error):
@@ -737,7 +509,7 @@ cdef void flush_upstream(Table* table, uint32_t upstream_at, uint64_t now_ns) no
     cdef uint16_t at
     cdef uint32_t count
     while slot != last and upstream.first != <uint32_t>NOTHING:
-        at = pick_socket(table, upstream_at, now_ns)
+        at = pick_socket(&table.pool, upstream_at, &table.random, now_ns)
         if at == <uint16_t>NO_SOCKET:
             slot = dequeue(table, upstream)
             drop_try(table, slot, errno, now_ns)
@@ -749,35 +521,23 @@ cdef void flush_upstream(Table* table, uint32_t upstream_at, uint64_t now_ns) no
                 rest_question(table, slot, now_ns)
                 continue
             table.send_slots[count] = slot
-            table.send_parts[count].iov_len = write_query(&table.questions[slot], table.send_wire[count])
+            table.pool.send_parts[count].iov_len = write_query(&table.questions[slot], table.pool.send_wire[count])
             count += 1
         send_batch(table, at, count, now_ns)
 
 
 cdef void send_batch(Table* table, uint16_t at, uint32_t count, uint64_t now_ns) noexcept nogil:
-    cdef uint32_t upstream_at = table.sockets[at].upstream
-    cdef int fd = table.sockets[at].fd
-    cdef uint32_t sent = 0
-    cdef uint32_t left = 4
+    cdef uint32_t upstream_at = table.pool.sockets[at].destination
     cdef int error = 0
-    cdef int got
+    cdef uint32_t sent = send_datagrams(&table.pool, at, count, &error)
     cdef uint32_t place
-    while sent < count and left:
-        got = sendmmsg(fd, table.send_heads + sent, count - sent, MSG_DONTWAIT | MSG_NOSIGNAL)
-        if got > 0:
-            sent += <uint32_t>got
-            continue
-        error = errno
-        if is_shortage(error):
-            break
-        left -= 1               # an error that an earlier datagram has left is told once: what we send now may well go
     for place in range(sent):
         mark_sent(table, table.send_slots[place], at, now_ns)
     for place in range(sent, count):
         leave_socket(table, table.send_slots[place])
         drop_try(table, table.send_slots[place], error, now_ns)
     if sent:
-        count_connections(&table.upstreams[upstream_at], &table.sockets[at], sent)
+        count_connections(&table.upstreams[upstream_at], &table.pool.sockets[at], sent)
     if error and not is_shortage(error) and error != EINTR:
         fail_earlier(table, at, sent, now_ns)
 
@@ -787,7 +547,7 @@ cdef void mark_sent(Table* table, uint32_t slot, uint16_t at, uint64_t now_ns) n
     cdef uint64_t due = now_ns + table.groups[question.group].read_timeout_ns
     question.state = WAITING
     question.sent_ns = now_ns
-    start_timer(table, slot, due if due < question.deadline_ns else question.deadline_ns, now_ns)
+    start_timer(&table.wheel, slot, due if due < question.deadline_ns else question.deadline_ns, now_ns)
 
 
 cdef void count_connections(Upstream* upstream, Socket* sock, uint32_t sent) noexcept nogil:
@@ -805,7 +565,7 @@ cdef void fail_earlier(Table* table, uint16_t at, uint32_t sent, uint64_t now_ns
 
     Those sent just now may have a live upstream again, so they wait; the socket is not used any more.
     """
-    cdef uint32_t slot = table.sockets[at].first
+    cdef uint32_t slot = table.pool.sockets[at].first
     cdef uint32_t following
     cdef uint32_t place
     cdef bint is_new
@@ -819,7 +579,7 @@ cdef void fail_earlier(Table* table, uint16_t at, uint32_t sent, uint64_t now_ns
             leave_socket(table, slot)
             fail_try(table, slot, FAILED_NETWORK, now_ns)
         slot = following
-    retire_socket(table, at)
+    retire_socket(&table.pool, at)
 
 
 # --- receiving -------------------------------------------------------------------------------------------------------
@@ -851,7 +611,7 @@ cdef bint refuses_edns(const Question* question, const uint8_t* wire, size_t siz
 
 cdef void take_datagram(Table* table, uint16_t at, uint8_t* wire, size_t size, bint is_cut, uint64_t now_ns) noexcept nogil:
     """Keep the datagram as the reply to the question that it belongs to, or count it and go on waiting."""
-    cdef Upstream* upstream = &table.upstreams[table.sockets[at].upstream]
+    cdef Upstream* upstream = &table.upstreams[table.pool.sockets[at].destination]
     cdef uint32_t slot = NOTHING
     cdef Question* question
     if size >= <size_t>HEADER_SIZE:
@@ -882,42 +642,12 @@ cdef void take_datagram(Table* table, uint16_t at, uint8_t* wire, size_t size, b
     table.reply_count += 1
 
 
-cdef bint read_errors(int fd) noexcept nogil:
-    """Empty the socket's queue of ICMP errors; True if one of them says that the upstream can't be reached."""
-    cdef msghdr message
-    cdef iovec part
-    cdef uint8_t payload[64]
-    cdef uint64_t control[64]
-    cdef cmsghdr* head
-    cdef bint is_unreachable = False
-    cdef uint32_t left = 64
-    part.iov_base = payload
-    part.iov_len = sizeof(payload)
-    while left:
-        left -= 1
-        memset(&message, 0, sizeof(message))
-        message.msg_iov = &part
-        message.msg_iovlen = 1
-        message.msg_control = control
-        message.msg_controllen = sizeof(control)
-        if recvmsg(fd, &message, MSG_ERRQUEUE | MSG_DONTWAIT) < 0:
-            break
-        head = CMSG_FIRSTHDR(&message)
-        while head != NULL:
-            if ((head.cmsg_level == IPPROTO_IP and head.cmsg_type == IP_RECVERR)
-                    or (head.cmsg_level == IPPROTO_IPV6 and head.cmsg_type == IPV6_RECVERR)):
-                if (<sock_extended_err*>CMSG_DATA(head)).ee_errno != <uint32_t>EMSGSIZE:
-                    is_unreachable = True
-            head = CMSG_NXTHDR(&message, head)
-    return is_unreachable
-
-
 cdef uint32_t receive_from(Table* table, uint16_t at, uint32_t used, uint64_t now_ns) noexcept nogil:
     """Read datagrams of one socket into the buffers from `used` on; how many buffers are used then."""
     cdef uint32_t place
     cdef int got
-    while used < <uint32_t>RECEIVE_BATCH and table.sockets[at].fd >= 0:
-        got = recvmmsg(table.sockets[at].fd, table.receive_heads + used, RECEIVE_BATCH - used, MSG_DONTWAIT, NULL)
+    while used < <uint32_t>RECEIVE_BATCH and table.pool.sockets[at].fd >= 0:
+        got = receive_datagrams(&table.pool, at, used)
         if got <= 0:
             if got < 0 and not is_shortage(errno) and errno != EINTR:
                 fail_socket(table, at, now_ns)
@@ -925,10 +655,10 @@ cdef uint32_t receive_from(Table* table, uint16_t at, uint32_t used, uint64_t no
         place = used
         used += <uint32_t>got
         while place < used:
-            if table.sockets[at].fd < 0:        # closed since its last question was answered
+            if table.pool.sockets[at].fd < 0:        # closed since its last question was answered
                 break
-            take_datagram(table, at, <uint8_t*>table.receive_parts[place].iov_base, table.receive_heads[place].msg_len,
-                          (table.receive_heads[place].msg_hdr.msg_flags & MSG_TRUNC) != 0, now_ns)
+            take_datagram(table, at, <uint8_t*>table.pool.receive_parts[place].iov_base, table.pool.receive_heads[place].msg_len,
+                          (table.pool.receive_heads[place].msg_hdr.msg_flags & MSG_TRUNC) != 0, now_ns)
             place += 1
         if used < <uint32_t>RECEIVE_BATCH:
             break
@@ -970,7 +700,6 @@ cdef void fill_question(Question* question, uint32_t group, const Key* key, uint
     question.group = group
     question.hash = hash
     question.flags = flags
-    question.timer_slot = NOTHING
     question.socket = NO_SOCKET
     question.first_waiter = NOTHING
     question.attempts = 0
@@ -999,7 +728,7 @@ cdef class Inflight:
         self.epoll_fd = epoll_create1(EPOLL_CLOEXEC)
         if self.epoll_fd < 0:
             raise OSError(errno, "epoll_create1")
-        (<Table*>self.table).epoll_fd = self.epoll_fd
+        (<Table*>self.table).pool.epoll_fd = self.epoll_fd
 
     def __dealloc__(self):
         if self.table != NULL:
@@ -1033,6 +762,7 @@ cdef class Inflight:
         if question == NULL:
             return ASK_FULL
         fill_question(question, group, key, flags, hash)
+        clear_timer(&table.wheel, slot)
         question.asked_ns = now_ns
         question.deadline_ns = deadline_ns
         index_question(table, slot, False)
@@ -1061,21 +791,19 @@ cdef class Inflight:
     cdef size_t receive_replies(self, uint64_t now_ns) noexcept nogil:
         """Read one batch; the replies in it come out of next_event. Nothing is read while replies of the last one are left."""
         cdef Table* table = <Table*>self.table
-        cdef epoll_event events[RECEIVE_BATCH]
+        cdef Ready ready[RECEIVE_MAX]
         cdef uint32_t used = 0
-        cdef int place
-        cdef int ready
+        cdef uint32_t place
         cdef uint16_t at
         if table.reply_next < table.reply_count:
             return table.reply_count - table.reply_next
         table.reply_next = table.reply_count = 0
-        ready = epoll_wait(table.epoll_fd, events, RECEIVE_BATCH, 0)
-        for place in range(ready):
-            at = <uint16_t>events[place].data.u64
-            if table.sockets[at].fd < 0:
+        for place in range(find_ready(&table.pool, ready)):
+            at = ready[place].at
+            if table.pool.sockets[at].fd < 0:
                 continue
             used = receive_from(table, at, used, now_ns)
-            if events[place].events & EPOLLERR and table.sockets[at].fd >= 0 and read_errors(table.sockets[at].fd):
+            if ready[place].has_error and table.pool.sockets[at].fd >= 0 and read_errors(table.pool.sockets[at].fd):
                 fail_socket(table, at, now_ns)
         return used
 
@@ -1094,7 +822,7 @@ cdef class Inflight:
         fire_timers(table, now_ns)
         slot = table.failed_first
         if slot == <uint32_t>NOTHING:
-            sweep_sockets(table, now_ns)
+            sweep_sockets(&table.pool, now_ns)
             return EVENT_NONE
         table.failed_first = table.questions[slot].next
         hand_question(table, slot, answered)
@@ -1138,9 +866,9 @@ cdef class Inflight:
         cdef Table* table = <Table*>self.table
         if table.pending_count or table.failed_first != <uint32_t>NOTHING or table.reply_next < table.reply_count:
             return 0
-        if table.timers:
-            return next_tick(table) << WHEEL_SHIFT
-        return table.next_sweep_ns if table.sockets_open else NEVER
+        if table.wheel.running:
+            return next_due(&table.wheel)
+        return table.pool.next_sweep_ns if table.pool.open else NEVER
 
     # --- building, and the slow side --------------------------------------------------------------------------------
 
@@ -1157,7 +885,7 @@ cdef class Inflight:
         cdef size_t slots = GROUP_SLOTS + count * UPSTREAM_SLOTS
         cdef Group* group
         cdef Upstream* upstream
-        cdef size_t place, pool
+        cdef size_t place
         if not 1 <= count <= UPSTREAMS_MAX:
             raise ValueError(f"a group has 1 to {<int>UPSTREAMS_MAX} upstreams, not {count}")
         if policy > POLICY_SEQUENTIAL:
@@ -1177,8 +905,6 @@ cdef class Inflight:
         else:
             self.counters.append(counters)
             group.slots = counters.slots + first_slot
-        memcpy(&group.source, <const char*>source, len(source))
-        group.source_size = <socklen_t>len(source)
         group.read_timeout_ns = <uint64_t>read_timeout_ms * 1000000
         group.first = table.upstream_count
         group.count = <uint32_t>count
@@ -1190,14 +916,12 @@ cdef class Inflight:
         for place in range(count):
             upstream = &table.upstreams[table.upstream_count]
             memset(upstream, 0, sizeof(Upstream))
-            memcpy(&upstream.address, <const char*>(<bytes>addresses[place]), len(addresses[place]))
-            upstream.address_size = <socklen_t>len(addresses[place])
+            add_destination(&table.pool, <const uint8_t*>(<bytes>addresses[place]), len(addresses[place]),
+                            <const uint8_t*>source, len(source))
             upstream.slots = group.slots + <size_t>GROUP_SLOTS + place * <size_t>UPSTREAM_SLOTS
             upstream.group = table.group_count
             upstream.index = <uint32_t>place
             upstream.first = NOTHING
-            for pool in range(<size_t>POOL_SIZE):
-                upstream.pool[pool] = NO_SOCKET
             table.upstream_count += 1
         table.group_count += 1
         return table.group_count - 1
@@ -1246,16 +970,16 @@ cdef class Inflight:
 
     @property
     def open_sockets(self):
-        return (<Table*>self.table).sockets_open
+        return (<Table*>self.table).pool.open
 
     def local_ports(self):
         """Ports of the sockets that are open, in no order."""
         cdef Table* table = <Table*>self.table
         cdef uint32_t at
         ports = []
-        for at in range(table.sockets_used):
-            if table.sockets[at].fd >= 0:
-                with sockets.socket(fileno=sockets.dup(table.sockets[at].fd)) as sock:
+        for at in range(table.pool.used):
+            if table.pool.sockets[at].fd >= 0:
+                with sockets.socket(fileno=sockets.dup(table.pool.sockets[at].fd)) as sock:
                     ports.append(sock.getsockname()[1])
         return ports
 
@@ -1330,26 +1054,10 @@ cdef void hand_question(Table* table, uint32_t slot, Answered* answered) noexcep
     answered.sent_ns = question.sent_ns
 
 
-cdef uint64_t next_tick(Table* table) noexcept nogil:
-    """The tick of the first timer; there must be one."""
-    cdef uint64_t tick = table.tick + 1
-    cdef uint64_t last = table.tick + WHEEL_SLOTS
-    cdef uint64_t word
-    cdef uint32_t at
-    while tick <= last:
-        at = <uint32_t>(tick & (WHEEL_SLOTS - 1))
-        word = table.wheel_map[at >> 6] >> (at & 63)
-        if word:
-            return tick + <uint64_t>__builtin_ctzll(word)
-        tick += 64 - (at & 63)
-    return last
-
-
 cdef Table* new_table(uint32_t questions_max) noexcept nogil:
     """NULL: no memory. What is not touched costs none."""
     cdef Table* table = <Table*>calloc(1, sizeof(Table))
     cdef uint32_t size = 4
-    cdef uint32_t at
     if table == NULL:
         return NULL
     while size < questions_max * 2:
@@ -1361,31 +1069,18 @@ cdef Table* new_table(uint32_t questions_max) noexcept nogil:
     table.waiters = <Waiter*>calloc(table.waiters_max, sizeof(Waiter))
     table.by_question = <uint32_t*>calloc(size, sizeof(uint32_t))
     table.by_id = <uint32_t*>calloc(size, sizeof(uint32_t))
-    table.receive_wire = <uint8_t*>calloc(RECEIVE_BATCH, RECEIVE_SIZE)
     if (table.questions == NULL or table.waiters == NULL or table.by_question == NULL or table.by_id == NULL
-            or table.receive_wire == NULL):
+            or not open_wheel(&table.wheel, questions_max) or not open_pool(&table.pool)):
         free_table(table)
         return NULL
     memset(table.by_question, 0xFF, size * sizeof(uint32_t))
     memset(table.by_id, 0xFF, size * sizeof(uint32_t))
-    memset(table.wheel, 0xFF, sizeof(table.wheel))
     table.free_question = table.free_waiter = table.failed_first = NOTHING
-    table.random_at = RANDOM_SIZE
+    start_random(&table.random)
     for _ in range(4):
-        table.seed = (table.seed << 16) | random_u16(table)
-        table.multiplier = (table.multiplier << 16) | random_u16(table)
+        table.seed = (table.seed << 16) | random_u16(&table.random)
+        table.multiplier = (table.multiplier << 16) | random_u16(&table.random)
     table.multiplier |= 1
-    for at in range(<uint32_t>SOCKETS_MAX):
-        table.sockets[at].fd = -1
-    for at in range(<uint32_t>RECEIVE_BATCH):
-        table.receive_parts[at].iov_base = table.receive_wire + at * <uint32_t>RECEIVE_SIZE
-        table.receive_parts[at].iov_len = RECEIVE_SIZE
-        table.receive_heads[at].msg_hdr.msg_iov = &table.receive_parts[at]
-        table.receive_heads[at].msg_hdr.msg_iovlen = 1
-    for at in range(<uint32_t>SEND_BATCH):
-        table.send_parts[at].iov_base = table.send_wire[at]
-        table.send_heads[at].msg_hdr.msg_iov = &table.send_parts[at]
-        table.send_heads[at].msg_hdr.msg_iovlen = 1
     return table
 
 
@@ -1402,8 +1097,8 @@ cdef void close_all(Table* table) noexcept nogil:
         table.upstreams[at].first = NOTHING
         table.upstreams[at].is_pending = False
     table.pending_count = 0
-    for at in range(table.sockets_used):
-        retire_socket(table, <uint16_t>at)
+    for at in range(table.pool.used):
+        retire_socket(&table.pool, <uint16_t>at)
 
 
 cdef void free_table(Table* table) noexcept nogil:
@@ -1417,7 +1112,8 @@ cdef void free_table(Table* table) noexcept nogil:
     free(table.waiters)
     free(table.by_question)
     free(table.by_id)
-    free(table.receive_wire)
+    close_wheel(&table.wheel)
+    close_pool(&table.pool)
     free(table)
 
 
@@ -1436,6 +1132,8 @@ cdef int grow_table(Table* table, size_t upstreams) except -1:
     if block == NULL:
         raise MemoryError
     table.pending = <uint32_t*>block
+    if not reserve_destinations(&table.pool, upstreams):
+        raise MemoryError
     return 0
 
 
@@ -1445,27 +1143,3 @@ cdef Upstream* find_upstream(Table* table, uint32_t group, uint32_t upstream) ex
     if upstream >= table.groups[group].count:
         raise IndexError(f"upstream {upstream} of {table.groups[group].count}")
     return &table.upstreams[table.groups[group].first + upstream]
-
-
-cdef bytes packed_address(str address, int port):
-    """The sockaddr of an IP address, with %scope if it has one. Raises ValueError: it is none."""
-    cdef sockaddr_in ipv4
-    cdef sockaddr_in6 ipv6
-    cdef bytes packed
-    try:
-        family, _, _, _, found = sockets.getaddrinfo(address, port, type=sockets.SOCK_DGRAM, flags=sockets.AI_NUMERICHOST)[0]
-    except OSError as error:
-        raise ValueError(f"{address!r} is no IP address") from error
-    packed = sockets.inet_pton(family, found[0].partition("%")[0])
-    if family == sockets.AF_INET:
-        memset(&ipv4, 0, sizeof(ipv4))
-        ipv4.sin_family = <uint16_t>AF_INET
-        ipv4.sin_port = htons(<uint16_t>port)
-        memcpy(&ipv4.sin_addr, <const char*>packed, 4)
-        return (<char*>&ipv4)[:sizeof(ipv4)]
-    memset(&ipv6, 0, sizeof(ipv6))
-    ipv6.sin6_family = <uint16_t>AF_INET6
-    ipv6.sin6_port = htons(<uint16_t>port)
-    memcpy(&ipv6.sin6_addr, <const char*>packed, 16)
-    ipv6.sin6_scope_id = found[3]
-    return (<char*>&ipv6)[:sizeof(ipv6)]

@@ -20,8 +20,8 @@ ROWS = (
     {"_rrset"},
     {"_service", "_reply", "_order"},
     {"_rewrite"},
-    {"_message"},
-    {"_packet", "_dashed"},
+    {"_message", "_pool"},
+    {"_packet", "_dashed", "_random", "_wheel"},
     {"_wire", "_counters", "_key", "_sockets"},
 )
 CIMPORT = re.compile(r"^\s*(?:from fastdns\.(_\w+) cimport|cimport fastdns\.(_\w+))", re.MULTILINE)

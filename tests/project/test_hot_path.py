@@ -21,6 +21,8 @@ HOT = {
     "_dashed": {"parse_ipv4", "parse_ipv6"},
     "_cache": {"find_reply", "store_reply"},
     "_inflight": {"ask_upstream", "flush_questions", "receive_replies", "next_event"},
+    "_pool": {"pick_socket", "retire_socket", "send_datagrams", "find_ready", "receive_datagrams", "read_errors"},
+    "_wheel": {"start_timer", "stop_timer", "take_fired", "next_due"},
     "_message": {"read_question", "read_records", "is_at_or_below", "is_equal_name"},
     "_rewrite": {"start_stored", "write_records"},
     "_reply": {"read_reply", "make_failure"},
