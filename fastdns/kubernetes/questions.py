@@ -10,7 +10,7 @@ import ipaddress
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fastdns.kubernetes import nodes, records
+from fastdns.kubernetes import apex, nodes, records
 
 if TYPE_CHECKING:
     from fastdns.kubernetes import treecache
@@ -86,7 +86,7 @@ def _fixed(tree: treecache.TreeCache, labels: list[str], zone: str) -> list[Reco
         return [Record("TXT", records.DNS_VERSION_TTL, f'"{records.DNS_VERSION.decode()}"')]
     if labels in (["svc"], ["pod"]):
         return []
-    servers = tree.name_servers()
+    servers = apex.name_servers(tree)
     if labels == ["ns", "dns"]:
         addresses = dict.fromkeys(records.address_text(address) for _, address in servers)
         return [_address_record(text, ttl) for text in addresses]

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from fastdns.config import model
-from fastdns.kubernetes import nodes, objects, parts, questions, records
+from fastdns.kubernetes import apex, nodes, objects, parts, questions, records
 from fastdns.kubernetes.objects import Kind
 
 logger = logging.getLogger(__name__)
@@ -210,7 +210,7 @@ class TreeCache:
         operations += self._reverse_operations(_taken(self._dirty_ips), always=True)
         if self._apex_dirty:
             self._apex_dirty = False
-            operations += self._apex_operations()
+            operations += apex.operations(self)
         if operations:
             self.serial = max(int(self._clock()), self.serial)  # never back, whatever the clock does
             operations.append(records.serial(self.serial))
@@ -225,7 +225,7 @@ class TreeCache:
             yield records.zone(zone, self.config.ttl)
         yield records.serial(self.serial)
         yield records.synced(self.is_synced)
-        yield from self._apex_operations()
+        yield from apex.operations(self)
         for zone in self.zones:
             yield from self._fixed_operations(zone)
         for space in list(self.namespaces.values()):
@@ -337,7 +337,7 @@ class TreeCache:
     def _touch(self, service: nodes.Service) -> None:
         self._dirty_services[service] = None
         if self._local_keys and not self._apex_dirty:
-            self._apex_dirty = any(service is one.service for one in self._local_slices())
+            self._apex_dirty = any(service is one.service for one in apex.local_slices(self))
 
     # --- slices and reverse names ------------------------------------------------------------------------------------
 
@@ -429,41 +429,6 @@ class TreeCache:
 
     def _short_enough(self, targets: Iterable[bytes]) -> list[bytes]:
         return [target for target in targets if len(target) + len(self.primary) <= records.NAME_MAX]
-
-    # --- the zones' own names ----------------------------------------------------------------------------------------
-
-    def _local_slices(self) -> list[nodes.Slice]:
-        found = (one for address in self.local for one in nodes.entries_of(self.by_ip, nodes.key_of(address)))
-        return list(dict.fromkeys(found))
-
-    def name_servers(self) -> list[tuple[bytes, bytes]]:
-        """Names below the zone and addresses of this server, as CoreDNS's nsAddrs finds them.
-
-        The Services whose ready endpoints have one of our addresses; without any such endpoint, `ns.dns` and our
-        addresses.
-        """
-        slices = self._local_slices()
-        if not slices:
-            return [(b"\2ns\3dns", address) for address in self.local]
-        found: list[tuple[bytes, bytes]] = []
-        for one in slices:
-            labels = one.service.labels
-            if one.service.form == nodes.HEADLESS:
-                endpoints = records.read_endpoints(one.groups)
-                found += [(records.label_octets(records.endpoint_label(end)) + labels, end[0]) for end in endpoints]
-            elif one.service.form != nodes.ABSENT:
-                found += [(labels, nodes.address_of(key)) for key in one.service.addresses]
-        return found
-
-    def _apex_operations(self) -> Iterator[bytes]:
-        """NS at each zone's apex, and the addresses behind it at `ns.dns`."""
-        servers = self.name_servers()
-        for zone in self.zones:
-            names = [name for name in dict.fromkeys(name for name, _ in servers) if len(name) + len(zone) <= 255]
-            sets = (records.ns_set(names, self.config.ttl),) if names else ()
-            yield records.put(zone, records.data(records.TXT_NXDOMAIN, *sets))
-            addresses = records.address_sets((address for _, address in servers), self.config.ttl)
-            yield records.put(b"\2ns\3dns" + zone, records.data(records.TXT_NXDOMAIN, *addresses))
 
     # --- namespaces and pods -----------------------------------------------------------------------------------------
 
