@@ -6,15 +6,19 @@
 # make lint       ruff, mypy, stubtest, cython-lint, import-linter, codespell
 # make fuzz       fuzz targets under AddressSanitizer and UBSan, FUZZ_SECONDS (default 60) each
 # make wheel      sdist and wheel in dist/
+# make image      the container image fastdns:latest (IMAGE=name:tag), by docker, podman or buildah
 # make clean      remove what these made (the cache of `make peers` stays)
 SHELL = /bin/bash
 PYTHON ?= python3
 VENV = .venv
 BIN = $(VENV)/bin
 FUZZ_SECONDS ?= 60
+IMAGE ?= fastdns:latest
+# More for the build, e.g. --build-arg BASE=... or --secret id=pip_conf,src=pip.conf
+IMAGE_ARGS ?=
 PYTEST_ARGS ?=
 
-.PHONY: run test peers test-all demo lint fuzz wheel clean build
+.PHONY: run test peers test-all demo lint fuzz wheel image clean build
 .DELETE_ON_ERROR:
 
 run: build
@@ -53,6 +57,14 @@ fuzz: $(VENV)/.stamp
 wheel: $(VENV)/.stamp-dev
 	$(BIN)/python -m build --quiet .
 	@ls -l dist
+
+# The first of the three that is there, and for docker: whose daemon answers.
+image:
+	@if docker info >/dev/null 2>&1; then tool="docker build"; \
+	elif command -v podman >/dev/null; then tool="podman build --format docker"; \
+	elif command -v buildah >/dev/null; then tool="buildah bud --format docker"; \
+	else echo "An image needs docker (with its daemon), podman or buildah: apt-get install buildah"; exit 1; fi; \
+	set -x; $$tool -f deploy/Dockerfile -t $(IMAGE) $(IMAGE_ARGS) .
 
 clean:
 	rm -rf build dist $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info fastdns/*.so bench/*.so
