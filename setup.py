@@ -25,6 +25,7 @@ MODULES = [
     "_packet",
     "_plan",
     "_pool",
+    "_questions",
     "_reply",
     "_rewrite",
     "_rrset",

@@ -12,37 +12,29 @@ cimport cython
 from libc.errno cimport EINTR, errno
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
-from libc.string cimport memcmp, memcpy, memset
+from libc.string cimport memset
 
 from fastdns._key cimport Key
 from fastdns._counters cimport (
     GROUP_COALESCED, GROUP_HEALTHCHECK_BROKEN, GROUP_MAX_CONCURRENT_REJECTS, GROUP_MISMATCHED_REPLIES, GROUP_SLOTS,
     UPSTREAM_CONN_CACHE_HITS, UPSTREAM_CONN_CACHE_MISSES, UPSTREAM_SLOTS, Counters, observe_exchange,
 )
-from fastdns._packet cimport (
-    AD, CD, FORMERR, HEADER_SIZE, NAME_MAX, OPCODE_MASK, OPT, QR, RCODE_MASK, RD, TC, UDP_OURS,
-)
+from fastdns._packet cimport AD, CD, HEADER_SIZE, NAME_MAX, RCODE_MASK, RD, TC
 from fastdns._pool cimport (
     NO_SOCKET, RECEIVE_MAX, SEND_BATCH, Pool, Ready, Socket, add_destination, close_if_idle, close_pool, find_ready,
     is_shortage, open_pool, packed_address, pick_socket, read_errors, receive_datagrams, reserve_destinations,
     retire_socket, send_datagrams, sweep_sockets,
+)
+from fastdns._questions cimport (
+    NOTHING, Question, Questions, add_waiter, close_questions, fill_question, find_by_id, find_question, hash_question,
+    index_question, is_reply_to, new_question, open_questions, refuses_edns, take_waiter, unindex_question, write_query,
 )
 from fastdns._random cimport Random, random_below, random_u16, start_random
 from fastdns._sockets cimport EPOLL_CLOEXEC, MSG_TRUNC, close, epoll_create1
 from fastdns._wheel cimport (
     NO_TIMER, Wheel, clear_timer, close_wheel, next_due, open_wheel, start_timer, stop_timer, take_fired,
 )
-from fastdns._wire cimport load_u16, store_u16, store_u32
-
-cdef extern from *:
-    ctypedef uint64_t uint128 "unsigned __int128"
-
-
-cdef enum:
-    NOTHING = 0xFFFFFFFF
-    OPT_SIZE = 11
-    OPT_DO = 0x8000
-    WAITERS_PER_QUESTION = 4
+from fastdns._wire cimport load_u16, store_u16
 
 cdef enum:
     FREE = 0
@@ -56,36 +48,6 @@ cdef enum:
 cdef uint64_t REST = 20000000                   # before the system is asked for room again
 cdef uint64_t NEVER = 0xFFFFFFFFFFFFFFFF
 
-
-cdef struct Question:
-    uint64_t asked_ns
-    uint64_t sent_ns
-    uint64_t deadline_ns        # of the question as a whole
-    uint32_t group
-    uint32_t upstream           # index in Table.upstreams
-    uint32_t hash
-    uint32_t next               # in the free list, the queue of its upstream, or the failed list
-    uint32_t peer_previous      # of those on the same socket
-    uint32_t peer_next
-    uint32_t first_waiter
-    uint32_t last_waiter
-    uint32_t attempts           # tries that ended without a reply
-    uint16_t socket             # NO_SOCKET: none
-    uint16_t id
-    uint16_t flags              # RD, AD and CD
-    uint8_t state
-    uint8_t failure
-    uint8_t position            # in `order`, of the next upstream
-    uint8_t fails               # upstreams found down since the list was started
-    uint8_t retries             # replies that the caller did not want
-    bint without_edns
-    uint8_t order[UPSTREAMS_MAX]
-    Key key                     # its name is `name`
-    uint8_t name[NAME_MAX + 1]
-
-cdef struct Waiter:
-    uint64_t waiter
-    uint32_t next
 
 cdef struct Upstream:
     uint64_t* slots
@@ -117,18 +79,7 @@ cdef struct Reply:
     uint8_t* wire
 
 cdef struct Table:
-    Question* questions
-    uint32_t questions_max
-    uint32_t free_question
-    uint32_t live
-    uint32_t* by_question       # open addressing, power of two
-    uint32_t* by_id
-    uint32_t mask
-    Waiter* waiters
-    uint32_t free_waiter
-    uint32_t waiters_used       # those above were never in the free list
-    uint32_t waiters_max
-    uint32_t questions_used
+    Questions known
     Group* groups
     uint32_t group_count
     Upstream* upstreams
@@ -140,141 +91,10 @@ cdef struct Table:
     Random random
     uint32_t failed_first
     uint32_t failed_last
-    uint64_t seed
-    uint64_t multiplier
     uint32_t reply_next
     uint32_t reply_count
     Reply replies[RECEIVE_BATCH]
     uint32_t send_slots[SEND_BATCH]
-
-
-# --- lists of waiters -----------------------------------------------------------------------------------------------
-
-cdef bint add_waiter(Table* table, Question* question, uint64_t waiter) noexcept nogil:
-    cdef uint32_t at = table.free_waiter
-    if at != <uint32_t>NOTHING:
-        table.free_waiter = table.waiters[at].next
-    elif table.waiters_used < table.waiters_max:
-        at = table.waiters_used
-        table.waiters_used += 1
-    else:
-        return False
-    table.waiters[at].waiter = waiter
-    table.waiters[at].next = NOTHING
-    if question.first_waiter == <uint32_t>NOTHING:
-        question.first_waiter = at
-    else:
-        table.waiters[question.last_waiter].next = at
-    question.last_waiter = at
-    return True
-
-
-cdef bint take_waiter(Table* table, Question* question, uint64_t* waiter) noexcept nogil:
-    cdef uint32_t at = question.first_waiter
-    if at == <uint32_t>NOTHING:
-        return False
-    waiter[0] = table.waiters[at].waiter
-    question.first_waiter = table.waiters[at].next
-    table.waiters[at].next = table.free_waiter
-    table.free_waiter = at
-    return True
-
-
-# --- by what is asked -----------------------------------------------------------------------------------------------
-
-cdef inline uint64_t mix(uint64_t left, uint64_t right) noexcept nogil:
-    cdef uint128 product = <uint128>left * right
-    return <uint64_t>product ^ <uint64_t>(product >> 64)
-
-
-cdef uint32_t hash_question(Table* table, uint32_t group, const Key* key, uint16_t flags) noexcept nogil:
-    """Seeded, so that nobody can choose names that collide."""
-    cdef uint64_t value = table.seed ^ key.name_len
-    cdef uint64_t word
-    cdef size_t at = 0
-    while at + 8 <= key.name_len:
-        memcpy(&word, key.name_key + at, 8)
-        value = mix(value ^ word, table.multiplier)
-        at += 8
-    word = 0
-    memcpy(&word, key.name_key + at, key.name_len - at)
-    value = mix(value ^ word, table.multiplier)
-    word = (<uint64_t>group << 48) ^ (<uint64_t>key.qtype << 32) ^ (<uint64_t>key.qclass << 16) ^ flags
-    word ^= <uint64_t>(1 if key.wants_dnssec else 0) << 15
-    value = mix(value ^ word, table.multiplier)
-    return <uint32_t>(value ^ (value >> 32))
-
-
-cdef bint is_same(const Question* question, uint32_t group, const Key* key, uint16_t flags) noexcept nogil:
-    return (
-        question.group == group and question.flags == flags and question.key.name_len == key.name_len
-        and question.key.qtype == key.qtype and question.key.qclass == key.qclass
-        and (not question.key.wants_dnssec) == (not key.wants_dnssec)
-        and memcmp(question.name, key.name_key, key.name_len) == 0
-    )
-
-
-cdef uint32_t find_question(Table* table, uint32_t hash, uint32_t group, const Key* key, uint16_t flags) noexcept nogil:
-    """The question's index, NOTHING if nobody asks that."""
-    cdef uint32_t at = hash & table.mask
-    cdef uint32_t slot
-    while True:
-        slot = table.by_question[at]
-        if slot == <uint32_t>NOTHING:
-            return slot
-        if table.questions[slot].hash == hash and is_same(&table.questions[slot], group, key, flags):
-            return slot
-        at = (at + 1) & table.mask
-
-
-cdef inline uint32_t id_hash(Table* table, uint16_t socket_at, uint16_t id) noexcept nogil:
-    return <uint32_t>mix(table.seed ^ (<uint32_t>socket_at << 16 | id), table.multiplier)
-
-
-cdef inline uint32_t home_of(Table* table, uint32_t slot, bint by_id) noexcept nogil:
-    cdef Question* question = &table.questions[slot]
-    return (id_hash(table, question.socket, question.id) if by_id else question.hash) & table.mask
-
-
-cdef void index_question(Table* table, uint32_t slot, bint by_id) noexcept nogil:
-    cdef uint32_t* index = table.by_id if by_id else table.by_question
-    cdef uint32_t at = home_of(table, slot, by_id)
-    while index[at] != <uint32_t>NOTHING:
-        at = (at + 1) & table.mask
-    index[at] = slot
-
-
-cdef void unindex_question(Table* table, uint32_t slot, bint by_id) noexcept nogil:
-    """Take a question out, and move those behind it up, so that no marks of the dead are needed."""
-    cdef uint32_t* index = table.by_id if by_id else table.by_question
-    cdef uint32_t hole = home_of(table, slot, by_id)
-    cdef uint32_t at, home
-    while index[hole] != slot:
-        if index[hole] == <uint32_t>NOTHING:
-            return
-        hole = (hole + 1) & table.mask
-    at = hole
-    while True:
-        at = (at + 1) & table.mask
-        if index[at] == <uint32_t>NOTHING:
-            break
-        home = home_of(table, index[at], by_id)
-        if ((at - home) & table.mask) >= ((at - hole) & table.mask):
-            index[hole] = index[at]
-            hole = at
-    index[hole] = NOTHING
-
-
-cdef uint32_t find_by_id(Table* table, uint16_t socket_at, uint16_t id) noexcept nogil:
-    cdef uint32_t at = id_hash(table, socket_at, id) & table.mask
-    cdef uint32_t slot
-    while True:
-        slot = table.by_id[at]
-        if slot == <uint32_t>NOTHING:
-            return slot
-        if table.questions[slot].id == id and table.questions[slot].socket == socket_at:
-            return slot
-        at = (at + 1) & table.mask
 
 
 # --- by time ---------------------------------------------------------------------------------------------------------
@@ -287,7 +107,7 @@ cdef void fire_timers(Table* table, uint64_t now_ns) noexcept nogil:
 
 
 cdef void on_timer(Table* table, uint32_t slot, uint64_t now_ns) noexcept nogil:
-    cdef Question* question = &table.questions[slot]
+    cdef Question* question = &table.known.questions[slot]
     if table.wheel.timers[slot].due_ns > now_ns:
         start_timer(&table.wheel, slot, table.wheel.timers[slot].due_ns, now_ns)
     elif question.state == <uint8_t>RESTING and now_ns < question.deadline_ns:
@@ -301,22 +121,22 @@ cdef void on_timer(Table* table, uint32_t slot, uint64_t now_ns) noexcept nogil:
 
 cdef bint join_socket(Table* table, uint32_t slot, uint16_t at) noexcept nogil:
     """Give the question an id that is not in use on the socket; False if none was found."""
-    cdef Question* question = &table.questions[slot]
+    cdef Question* question = &table.known.questions[slot]
     cdef Socket* sock = &table.pool.sockets[at]
     cdef uint32_t left = 64
     cdef uint16_t id = random_u16(&table.random)
-    while find_by_id(table, at, id) != <uint32_t>NOTHING:
+    while find_by_id(&table.known, at, id) != <uint32_t>NOTHING:
         left -= 1
         if left == 0:
             return False
         id = random_u16(&table.random)
     question.id = id
     question.socket = at
-    index_question(table, slot, True)
+    index_question(&table.known, slot, True)
     question.peer_previous = NOTHING
     question.peer_next = sock.first
     if sock.first != <uint32_t>NOTHING:
-        table.questions[sock.first].peer_previous = slot
+        table.known.questions[sock.first].peer_previous = slot
     sock.first = slot
     sock.live += 1
     return True
@@ -324,18 +144,18 @@ cdef bint join_socket(Table* table, uint32_t slot, uint16_t at) noexcept nogil:
 
 cdef void leave_socket(Table* table, uint32_t slot) noexcept nogil:
     """Wait for nothing more on the socket: not for a reply, and for no timer."""
-    cdef Question* question = &table.questions[slot]
+    cdef Question* question = &table.known.questions[slot]
     cdef uint16_t at = question.socket
     stop_timer(&table.wheel, slot)
     if at == <uint16_t>NO_SOCKET:
         return
-    unindex_question(table, slot, True)
+    unindex_question(&table.known, slot, True)
     if question.peer_previous != <uint32_t>NOTHING:
-        table.questions[question.peer_previous].peer_next = question.peer_next
+        table.known.questions[question.peer_previous].peer_next = question.peer_next
     else:
         table.pool.sockets[at].first = question.peer_next
     if question.peer_next != <uint32_t>NOTHING:
-        table.questions[question.peer_next].peer_previous = question.peer_previous
+        table.known.questions[question.peer_next].peer_previous = question.peer_previous
     question.socket = NO_SOCKET
     table.pool.sockets[at].live -= 1
     close_if_idle(&table.pool, at)
@@ -403,7 +223,7 @@ cdef bint choose_upstream(Table* table, Question* question) noexcept nogil:
 
 cdef void fail_try(Table* table, uint32_t slot, Failure failure, uint64_t now_ns) noexcept nogil:
     """This try is over without a reply: the next upstream is tried, or the question has failed."""
-    cdef Question* question = &table.questions[slot]
+    cdef Question* question = &table.known.questions[slot]
     cdef Group* group = &table.groups[question.group]
     question.failure = <uint8_t>failure
     question.attempts += 1
@@ -428,19 +248,19 @@ cdef void fail_try(Table* table, uint32_t slot, Failure failure, uint64_t now_ns
 
 
 cdef void fail_question(Table* table, uint32_t slot) noexcept nogil:
-    cdef Question* question = &table.questions[slot]
+    cdef Question* question = &table.known.questions[slot]
     question.state = FAILED
     question.next = NOTHING
     if table.failed_first == <uint32_t>NOTHING:
         table.failed_first = slot
     else:
-        table.questions[table.failed_last].next = slot
+        table.known.questions[table.failed_last].next = slot
     table.failed_last = slot
 
 
 cdef void rest_question(Table* table, uint32_t slot, uint64_t now_ns) noexcept nogil:
     """The system has no room to send it now (ENOBUFS, EMFILE): not the upstream's fault, and no reason to spin."""
-    cdef Question* question = &table.questions[slot]
+    cdef Question* question = &table.known.questions[slot]
     question.state = RESTING
     start_timer(&table.wheel, slot, min(now_ns + REST, question.deadline_ns), now_ns)
 
@@ -448,14 +268,14 @@ cdef void rest_question(Table* table, uint32_t slot, uint64_t now_ns) noexcept n
 # --- sending ---------------------------------------------------------------------------------------------------------
 
 cdef void enqueue(Table* table, uint32_t slot) noexcept nogil:
-    cdef Question* question = &table.questions[slot]
+    cdef Question* question = &table.known.questions[slot]
     cdef Upstream* upstream = &table.upstreams[question.upstream]
     question.state = QUEUED
     question.next = NOTHING
     if upstream.first == <uint32_t>NOTHING:
         upstream.first = slot
     else:
-        table.questions[upstream.last].next = slot
+        table.known.questions[upstream.last].next = slot
     upstream.last = slot
     if not upstream.is_pending:
         upstream.is_pending = True
@@ -466,31 +286,8 @@ cdef void enqueue(Table* table, uint32_t slot) noexcept nogil:
 cdef uint32_t dequeue(Table* table, Upstream* upstream) noexcept nogil:
     cdef uint32_t slot = upstream.first
     if slot != <uint32_t>NOTHING:
-        upstream.first = table.questions[slot].next
+        upstream.first = table.known.questions[slot].next
     return slot
-
-
-cdef size_t write_query(const Question* question, uint8_t* wire) noexcept nogil:
-    """The message that is sent, its size; WIRE_SIZE octets hold any."""
-    cdef size_t at = HEADER_SIZE
-    memset(wire, 0, HEADER_SIZE)
-    store_u16(wire, question.id)
-    store_u16(wire + 2, question.flags)
-    wire[5] = 1
-    memcpy(wire + at, question.name, question.key.name_len)
-    at += question.key.name_len
-    store_u16(wire + at, question.key.qtype)
-    store_u16(wire + at + 2, question.key.qclass)
-    at += 4
-    if question.without_edns:
-        return at
-    wire[11] = 1
-    wire[at] = 0
-    store_u16(wire + at + 1, OPT)
-    store_u16(wire + at + 3, UDP_OURS)
-    store_u32(wire + at + 5, OPT_DO if question.key.wants_dnssec else 0)
-    store_u16(wire + at + 9, 0)
-    return at + OPT_SIZE
 
 
 cdef void drop_try(Table* table, uint32_t slot, int error, uint64_t now_ns) noexcept nogil:
@@ -521,7 +318,7 @@ cdef void flush_upstream(Table* table, uint32_t upstream_at, uint64_t now_ns) no
                 rest_question(table, slot, now_ns)
                 continue
             table.send_slots[count] = slot
-            table.pool.send_parts[count].iov_len = write_query(&table.questions[slot], table.pool.send_wire[count])
+            table.pool.send_parts[count].iov_len = write_query(&table.known.questions[slot], table.pool.send_wire[count])
             count += 1
         send_batch(table, at, count, now_ns)
 
@@ -543,7 +340,7 @@ cdef void send_batch(Table* table, uint16_t at, uint32_t count, uint64_t now_ns)
 
 
 cdef void mark_sent(Table* table, uint32_t slot, uint16_t at, uint64_t now_ns) noexcept nogil:
-    cdef Question* question = &table.questions[slot]
+    cdef Question* question = &table.known.questions[slot]
     cdef uint64_t due = now_ns + table.groups[question.group].read_timeout_ns
     question.state = WAITING
     question.sent_ns = now_ns
@@ -570,7 +367,7 @@ cdef void fail_earlier(Table* table, uint16_t at, uint32_t sent, uint64_t now_ns
     cdef uint32_t place
     cdef bint is_new
     while slot != <uint32_t>NOTHING:
-        following = table.questions[slot].peer_next
+        following = table.known.questions[slot].peer_next
         is_new = False
         for place in range(sent):
             if table.send_slots[place] == slot:
@@ -584,42 +381,17 @@ cdef void fail_earlier(Table* table, uint16_t at, uint32_t sent, uint64_t now_ns
 
 # --- receiving -------------------------------------------------------------------------------------------------------
 
-cdef bint is_reply_to(const Question* question, const uint8_t* wire, size_t size) noexcept nogil:
-    """True if the message answers the question: QR, opcode, one question with its name (in any case), type and class."""
-    cdef uint16_t name_len = question.key.name_len
-    cdef uint16_t at
-    cdef uint8_t octet
-    if size < <size_t>HEADER_SIZE + name_len + 4:
-        return False
-    if (load_u16(wire + 2) & (QR | OPCODE_MASK)) != QR or load_u16(wire + 4) != 1:
-        return False
-    for at in range(name_len):
-        octet = wire[HEADER_SIZE + at]
-        if <uint8_t>(octet - 65) < 26:
-            octet += 32
-        if octet != question.name[at]:
-            return False
-    return (load_u16(wire + HEADER_SIZE + name_len) == question.key.qtype
-            and load_u16(wire + HEADER_SIZE + name_len + 2) == question.key.qclass)
-
-
-cdef bint refuses_edns(const Question* question, const uint8_t* wire, size_t size) noexcept nogil:
-    """True for the bare header with FORMERR that servers older than EDNS send (RFC 6891 section 7)."""
-    return (size == <size_t>HEADER_SIZE and not question.without_edns and load_u16(wire + 4) == 0
-            and (load_u16(wire + 2) & (QR | OPCODE_MASK | RCODE_MASK)) == (QR | FORMERR))
-
-
 cdef void take_datagram(Table* table, uint16_t at, uint8_t* wire, size_t size, bint is_cut, uint64_t now_ns) noexcept nogil:
     """Keep the datagram as the reply to the question that it belongs to, or count it and go on waiting."""
     cdef Upstream* upstream = &table.upstreams[table.pool.sockets[at].destination]
     cdef uint32_t slot = NOTHING
     cdef Question* question
     if size >= <size_t>HEADER_SIZE:
-        slot = find_by_id(table, at, load_u16(wire))
+        slot = find_by_id(&table.known, at, load_u16(wire))
     if slot == <uint32_t>NOTHING:
         table.groups[upstream.group].slots[<size_t>GROUP_MISMATCHED_REPLIES] += 1
         return
-    question = &table.questions[slot]
+    question = &table.known.questions[slot]
     if refuses_edns(question, wire, size):
         leave_socket(table, slot)
         question.without_edns = True
@@ -668,47 +440,16 @@ cdef uint32_t receive_from(Table* table, uint16_t at, uint32_t used, uint64_t no
 # --- the class -------------------------------------------------------------------------------------------------------
 
 cdef void free_question(Table* table, uint32_t slot) noexcept nogil:
-    cdef Question* question = &table.questions[slot]
+    cdef Question* question = &table.known.questions[slot]
     cdef uint64_t waiter
-    while take_waiter(table, question, &waiter):
+    while take_waiter(&table.known, question, &waiter):
         pass
-    unindex_question(table, slot, False)
+    unindex_question(&table.known, slot, False)
     question.state = FREE
-    question.next = table.free_question
-    table.free_question = slot
+    question.next = table.known.free_question
+    table.known.free_question = slot
     table.groups[question.group].concurrent -= 1
-    table.live -= 1
-
-
-cdef Question* new_question(Table* table, uint32_t* slot) noexcept nogil:
-    """A question that is not used; NULL if all are."""
-    if table.free_question != <uint32_t>NOTHING:
-        slot[0] = table.free_question
-        table.free_question = table.questions[slot[0]].next
-    elif table.questions_used < table.questions_max:
-        slot[0] = table.questions_used
-        table.questions_used += 1
-    else:
-        return NULL
-    return &table.questions[slot[0]]
-
-
-cdef void fill_question(Question* question, uint32_t group, const Key* key, uint16_t flags, uint32_t hash) noexcept nogil:
-    memcpy(question.name, key.name_key, key.name_len)
-    question.key = key[0]
-    question.key.name_key = question.name
-    question.group = group
-    question.hash = hash
-    question.flags = flags
-    question.socket = NO_SOCKET
-    question.first_waiter = NOTHING
-    question.attempts = 0
-    question.position = 0
-    question.fails = 0
-    question.retries = 0
-    question.failure = FAILED_TIMEOUT
-    question.without_edns = False
-    question.sent_ns = 0
+    table.known.live -= 1
 
 
 @cython.final
@@ -748,27 +489,28 @@ cdef class Inflight:
             return ASK_DEAD
         of = &table.groups[group]
         flags = (flags & (RD | AD)) | (CD if key.checking_disabled else 0)
-        hash = hash_question(table, group, key, flags)
-        slot = find_question(table, hash, group, key, flags)
+        hash = hash_question(&table.known, group, key, flags)
+        slot = find_question(&table.known, hash, group, key, flags)
         if slot != <uint32_t>NOTHING:
-            if not add_waiter(table, &table.questions[slot], waiter):
+            if not add_waiter(&table.known, &table.known.questions[slot], waiter):
                 return ASK_FULL
             of.slots[<size_t>GROUP_COALESCED] += 1
             return ASK_JOINED
         if of.max_concurrent and of.concurrent >= of.max_concurrent:
             of.slots[<size_t>GROUP_MAX_CONCURRENT_REJECTS] += 1
             return ASK_FULL
-        question = new_question(table, &slot)
+        question = new_question(&table.known, &slot)
         if question == NULL:
             return ASK_FULL
         fill_question(question, group, key, flags, hash)
         clear_timer(&table.wheel, slot)
+        question.failure = FAILED_TIMEOUT
         question.asked_ns = now_ns
         question.deadline_ns = deadline_ns
-        index_question(table, slot, False)
+        index_question(&table.known, slot, False)
         of.concurrent += 1
-        table.live += 1
-        if not add_waiter(table, question, waiter):
+        table.known.live += 1
+        if not add_waiter(&table.known, question, waiter):
             free_question(table, slot)
             return ASK_FULL
         order_upstreams(table, of, question)
@@ -824,15 +566,15 @@ cdef class Inflight:
         if slot == <uint32_t>NOTHING:
             sweep_sockets(&table.pool, now_ns)
             return EVENT_NONE
-        table.failed_first = table.questions[slot].next
+        table.failed_first = table.known.questions[slot].next
         hand_question(table, slot, answered)
         return EVENT_FAILED
 
     cdef bint retry_question(self, uint32_t slot, bint without_edns, uint64_t now_ns) noexcept nogil:
         """Ask again instead of taking the reply: each upstream of the list once at most."""
         cdef Table* table = <Table*>self.table
-        cdef Question* question = &table.questions[slot]
-        if slot >= table.questions_used or question.state != <uint8_t>HANDED or now_ns >= question.deadline_ns:
+        cdef Question* question = &table.known.questions[slot]
+        if slot >= table.known.questions_used or question.state != <uint8_t>HANDED or now_ns >= question.deadline_ns:
             return False
         if without_edns:
             if question.without_edns:
@@ -853,12 +595,12 @@ cdef class Inflight:
     cdef bint next_waiter(self, uint32_t slot, uint64_t* waiter) noexcept nogil:
         """Take one of those who wait for the question; False: there is none."""
         cdef Table* table = <Table*>self.table
-        return slot < table.questions_used and take_waiter(table, &table.questions[slot], waiter)
+        return slot < table.known.questions_used and take_waiter(&table.known, &table.known.questions[slot], waiter)
 
     cdef void release_question(self, uint32_t slot) noexcept nogil:
         """Done with an event's question; waiters that were not taken are forgotten."""
         cdef Table* table = <Table*>self.table
-        if slot < table.questions_used and table.questions[slot].state == <uint8_t>HANDED:
+        if slot < table.known.questions_used and table.known.questions[slot].state == <uint8_t>HANDED:
             free_question(table, slot)
 
     cdef uint64_t next_deadline(self) noexcept nogil:
@@ -966,7 +708,7 @@ cdef class Inflight:
     @property
     def live(self):
         """Questions on their way, or with the caller."""
-        return (<Table*>self.table).live
+        return (<Table*>self.table).known.live
 
     @property
     def open_sockets(self):
@@ -1041,7 +783,7 @@ cdef class Inflight:
 
 
 cdef void hand_question(Table* table, uint32_t slot, Answered* answered) noexcept nogil:
-    cdef Question* question = &table.questions[slot]
+    cdef Question* question = &table.known.questions[slot]
     question.state = HANDED
     answered.slot = slot
     answered.failure = <Failure>question.failure
@@ -1057,41 +799,29 @@ cdef void hand_question(Table* table, uint32_t slot, Answered* answered) noexcep
 cdef Table* new_table(uint32_t questions_max) noexcept nogil:
     """NULL: no memory. What is not touched costs none."""
     cdef Table* table = <Table*>calloc(1, sizeof(Table))
-    cdef uint32_t size = 4
     if table == NULL:
         return NULL
-    while size < questions_max * 2:
-        size *= 2
-    table.mask = size - 1
-    table.questions_max = questions_max
-    table.waiters_max = questions_max * WAITERS_PER_QUESTION
-    table.questions = <Question*>calloc(questions_max, sizeof(Question))
-    table.waiters = <Waiter*>calloc(table.waiters_max, sizeof(Waiter))
-    table.by_question = <uint32_t*>calloc(size, sizeof(uint32_t))
-    table.by_id = <uint32_t*>calloc(size, sizeof(uint32_t))
-    if (table.questions == NULL or table.waiters == NULL or table.by_question == NULL or table.by_id == NULL
-            or not open_wheel(&table.wheel, questions_max) or not open_pool(&table.pool)):
+    if (not open_questions(&table.known, questions_max) or not open_wheel(&table.wheel, questions_max)
+            or not open_pool(&table.pool)):
         free_table(table)
         return NULL
-    memset(table.by_question, 0xFF, size * sizeof(uint32_t))
-    memset(table.by_id, 0xFF, size * sizeof(uint32_t))
-    table.free_question = table.free_waiter = table.failed_first = NOTHING
+    table.failed_first = NOTHING
     start_random(&table.random)
     for _ in range(4):
-        table.seed = (table.seed << 16) | random_u16(&table.random)
-        table.multiplier = (table.multiplier << 16) | random_u16(&table.random)
-    table.multiplier |= 1
+        table.known.seed = (table.known.seed << 16) | random_u16(&table.random)
+        table.known.multiplier = (table.known.multiplier << 16) | random_u16(&table.random)
+    table.known.multiplier |= 1
     return table
 
 
 cdef void close_all(Table* table) noexcept nogil:
     """Every question fails, every socket is closed; whoever asks later finds no group."""
     cdef uint32_t at
-    for at in range(table.questions_used):
-        if table.questions[at].state == <uint8_t>WAITING or table.questions[at].state == <uint8_t>RESTING:
+    for at in range(table.known.questions_used):
+        if table.known.questions[at].state == <uint8_t>WAITING or table.known.questions[at].state == <uint8_t>RESTING:
             leave_socket(table, at)
             fail_question(table, at)
-        elif table.questions[at].state == <uint8_t>QUEUED:
+        elif table.known.questions[at].state == <uint8_t>QUEUED:
             fail_question(table, at)
     for at in range(table.upstream_count):
         table.upstreams[at].first = NOTHING
@@ -1108,10 +838,7 @@ cdef void free_table(Table* table) noexcept nogil:
     free(table.groups)
     free(table.upstreams)
     free(table.pending)
-    free(table.questions)
-    free(table.waiters)
-    free(table.by_question)
-    free(table.by_id)
+    close_questions(&table.known)
     close_wheel(&table.wheel)
     close_pool(&table.pool)
     free(table)

@@ -19,7 +19,7 @@ ROWS = (
     {"_trie", "_stored"},
     {"_rrset"},
     {"_service", "_reply", "_order"},
-    {"_rewrite"},
+    {"_rewrite", "_questions"},
     {"_message", "_pool"},
     {"_packet", "_dashed", "_random", "_wheel"},
     {"_wire", "_counters", "_key", "_sockets"},

@@ -22,6 +22,7 @@ HOT = {
     "_cache": {"find_reply", "store_reply"},
     "_inflight": {"ask_upstream", "flush_questions", "receive_replies", "next_event"},
     "_pool": {"pick_socket", "retire_socket", "send_datagrams", "find_ready", "receive_datagrams", "read_errors"},
+    "_questions": {"find_question", "find_by_id", "index_question", "unindex_question", "write_query", "is_reply_to"},
     "_wheel": {"start_timer", "stop_timer", "take_fired", "next_due"},
     "_message": {"read_question", "read_records", "is_at_or_below", "is_equal_name"},
     "_rewrite": {"start_stored", "write_records"},
