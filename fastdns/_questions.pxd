@@ -63,7 +63,8 @@ cdef void close_questions(Questions* known) noexcept nogil
 cdef bint add_waiter(Questions* known, Question* question, uint64_t waiter) noexcept nogil
 cdef bint take_waiter(Questions* known, Question* question, uint64_t* waiter) noexcept nogil
 cdef uint32_t hash_question(Questions* known, uint32_t group, const Key* key, uint16_t flags) noexcept nogil
-cdef uint32_t find_question(Questions* known, uint32_t hash, uint32_t group, const Key* key, uint16_t flags) noexcept nogil
+cdef uint32_t find_question(Questions* known, uint32_t hash, uint32_t group, const Key* key,
+                            uint16_t flags) noexcept nogil
 cdef void index_question(Questions* known, uint32_t slot, bint by_id) noexcept nogil
 cdef void unindex_question(Questions* known, uint32_t slot, bint by_id) noexcept nogil
 cdef uint32_t find_by_id(Questions* known, uint16_t socket_at, uint16_t id) noexcept nogil
@@ -71,4 +72,5 @@ cdef size_t write_query(const Question* question, uint8_t* wire) noexcept nogil
 cdef bint is_reply_to(const Question* question, const uint8_t* wire, size_t size) noexcept nogil
 cdef bint refuses_edns(const Question* question, const uint8_t* wire, size_t size) noexcept nogil
 cdef Question* new_question(Questions* known, uint32_t* slot) noexcept nogil
-cdef void fill_question(Question* question, uint32_t group, const Key* key, uint16_t flags, uint32_t hash) noexcept nogil
+cdef void fill_question(Question* question, uint32_t group, const Key* key, uint16_t flags,
+                        uint32_t hash) noexcept nogil

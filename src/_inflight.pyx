@@ -2,7 +2,7 @@
 
 A question is FREE, then QUEUED for a flush, WAITING on a socket, or RESTING until the system has room again; it ends as
 REPLIED or FAILED, is HANDED to the caller by next_event, and is FREE again or QUEUED again by what the caller decides.
-Four indices lead to it: by what is asked (coalescing), by socket and id (replies), by time (_wheel), by socket (errors).
+Four indices lead to it: by what is asked and by socket and id (_questions), by time (_wheel), by socket (errors).
 Lists are linked by the index of a question, NOTHING ends them; nothing is allocated after a group was added.
 """
 

@@ -59,7 +59,8 @@ cdef Question* new_question(Questions* known, uint32_t* slot) noexcept nogil:
     return &known.questions[slot[0]]
 
 
-cdef void fill_question(Question* question, uint32_t group, const Key* key, uint16_t flags, uint32_t hash) noexcept nogil:
+cdef void fill_question(Question* question, uint32_t group, const Key* key, uint16_t flags,
+                        uint32_t hash) noexcept nogil:
     memcpy(question.name, key.name_key, key.name_len)
     question.key = key[0]
     question.key.name_key = question.name
@@ -142,7 +143,8 @@ cdef bint is_same(const Question* question, uint32_t group, const Key* key, uint
     )
 
 
-cdef uint32_t find_question(Questions* known, uint32_t hash, uint32_t group, const Key* key, uint16_t flags) noexcept nogil:
+cdef uint32_t find_question(Questions* known, uint32_t hash, uint32_t group, const Key* key,
+                            uint16_t flags) noexcept nogil:
     """The question's index, NOTHING if nobody asks that."""
     cdef uint32_t at = hash & known.mask
     cdef uint32_t slot
