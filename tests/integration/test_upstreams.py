@@ -14,6 +14,7 @@ import pytest
 
 from fastdns._counters import BlockSlot, Counters, GroupSlot, UpstreamSlot, WorkerSlot
 from fastdns._engine import Engine
+from tests.peers.process import CLOSED_PORTS
 
 QUERY = b"\x12\x34\x01\x00\0\1\0\0\0\0\0\1\x03wWw\x07example\x03org\0\0\1\0\1\0\0\x29\x10\0\0\0\0\0\0\0"
 ADDRESS = b"\xc0\x0c\0\1\0\1\0\0\0\x1e\0\4\xc0\0\2\1"
@@ -239,9 +240,7 @@ def test_hung_upstream_is_left_for_the_next(upstreams: Callable[..., list[Upstre
 
 
 def test_closed_port_is_left_at_once(upstreams: Callable[..., list[Upstream]]) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        closed = sock.getsockname()[1]
+    closed = CLOSED_PORTS[0]
     (good,) = upstreams(answering)
     began = time.monotonic()
     assert is_good(World([closed, good.port]).ask())

@@ -20,6 +20,10 @@ class ProcessError(AssertionError):
     """A program ended, or did not do in time what it was started for; carries the end of its log."""
 
 
+# Nobody serves these over UDP or TCP, and no socket of a test can get one: they are below the ephemeral ports.
+CLOSED_PORTS = (1, 2)
+
+
 def free_port(*, both: bool = True) -> int:
     """A port of 127.0.0.1 that nobody uses over TCP, and over UDP where `both`."""
     while True:

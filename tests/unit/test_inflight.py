@@ -16,6 +16,7 @@ import pytest
 
 from fastdns._counters import Counters, GroupSlot, UpstreamSlot
 from fastdns._inflight import Asked, Failure, Inflight, InflightLimit, Policy
+from tests.peers.process import CLOSED_PORTS
 
 NAME = b"\x03www\x07example\x03org\x00"
 SECOND = 1_000_000_000
@@ -315,15 +316,8 @@ def test_deadline_ends_it(upstreams: list[Upstream]) -> None:
     assert 5 * SECOND <= now - START < 5.05 * SECOND
 
 
-def closed_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
-
-
 def test_refusing_upstream_is_left_at_once(upstreams: list[Upstream]) -> None:
-    inflight = make(closed_port(), upstreams[0])
+    inflight = make(CLOSED_PORTS[0], upstreams[0])
     ask(inflight)
     wait(inflight)
     inflight.receive(START)
@@ -339,7 +333,7 @@ def test_refusing_upstream_is_left_at_once(upstreams: list[Upstream]) -> None:
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_refused_everywhere_fails_soon(count: int) -> None:
-    inflight = make(*[closed_port() for _ in range(count)])
+    inflight = make(*CLOSED_PORTS[:count])
     for at in range(40):
         ask(inflight, bytes([4]) + b"%04d" % at + b"\0", waiter=at)
     gone = []
@@ -352,7 +346,7 @@ def test_refused_everywhere_fails_soon(count: int) -> None:
 
 
 def test_refusal_without_limit_of_attempts_rests_between_rounds() -> None:
-    inflight = make(closed_port(), attempts=0)
+    inflight = make(CLOSED_PORTS[0], attempts=0)
     ask(inflight)
     for _ in range(5):
         assert nothing_comes(inflight)

@@ -18,6 +18,7 @@ from fastdns import errors
 from fastdns._counters import Counters, GroupSlot, UpstreamSlot
 from fastdns.config import model
 from fastdns.forward import counts, exchange
+from tests.peers.process import CLOSED_PORTS
 from tests.unit.forward import servers
 from tests.unit.forward.servers import QUERY, answering, reply_to, serve, silent
 
@@ -173,16 +174,13 @@ def test_server_that_closes_after_each_reply_is_dialled_again() -> None:
     run(test)
 
 
-def closed_port() -> model.Upstream:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return model.Upstream("127.0.0.1", sock.getsockname()[1])
+CLOSED = model.Upstream("127.0.0.1", CLOSED_PORTS[0])
 
 
 @pytest.mark.parametrize("is_stream", [True, False])
 def test_refusing_upstream_is_left_at_once(is_stream: bool) -> None:
     async def test() -> None:
-        async with serve() as server, forwarder(closed_port(), server, force_tcp=is_stream) as made:
+        async with serve() as server, forwarder(CLOSED, server, force_tcp=is_stream) as made:
             assert (await made.exchange(QUERY, is_stream=is_stream)).upstream == 1
 
     run(test)
@@ -190,9 +188,8 @@ def test_refusing_upstream_is_left_at_once(is_stream: bool) -> None:
 
 def test_refused_everywhere_says_so() -> None:
     async def test() -> None:
-        place = closed_port()
-        async with forwarder(place) as made:
-            with pytest.raises(errors.UpstreamError, match=f"dial tcp 127.0.0.1:{place.port}: connect: ") as caught:
+        async with forwarder(CLOSED) as made:
+            with pytest.raises(errors.UpstreamError, match=f"dial tcp 127.0.0.1:{CLOSED.port}: connect: ") as caught:
                 await made.exchange(QUERY, is_stream=True)
             assert caught.value.rcode == 2
 

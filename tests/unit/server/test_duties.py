@@ -14,6 +14,7 @@ from fastdns import _counters
 from fastdns._counters import GroupSlot, UpstreamSlot
 from fastdns.forward import exchange
 from fastdns.server import configuration, frames, metrics, output, worker
+from tests.peers.process import CLOSED_PORTS
 
 CHECKS = GroupSlot.GROUP_SLOTS + UpstreamSlot.UPSTREAM_HEALTHCHECK_FAILURES
 QUERY = dns.message.make_query("www.example.org", "A").to_wire()
@@ -56,13 +57,6 @@ async def until(claim: Callable[[], bool]) -> None:
             await asyncio.sleep(0.005)
 
 
-def closed_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
-
-
 def forwarding(port: int) -> str:
     return f". {{\nforward . 127.0.0.1:{port} {{\nmax_connect_attempts 1\n}}\n}}\n"
 
@@ -71,7 +65,7 @@ def test_failed_upstream_is_checked_without_a_tick(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(worker.Worker, "_on_tick", lambda made: None)
 
     async def run() -> None:
-        async with serving(forwarding(closed_port())) as made:
+        async with serving(forwarding(CLOSED_PORTS[0])) as made:
             (listener,) = made.program.listeners.values()
             first = made.program.upstream_slots[0].first
             made.engine.ask(QUERY, listener, is_stream=False)
@@ -91,7 +85,7 @@ def test_forwarders_are_closed_in_the_end(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(exchange.Forwarder, "close", note)
 
     async def run() -> None:
-        async with serving(forwarding(closed_port())) as made:
+        async with serving(forwarding(CLOSED_PORTS[0])) as made:
             (listener,) = made.program.listeners.values()
             first = made.program.upstream_slots[0].first
             made.engine.ask(QUERY, listener, is_stream=False)

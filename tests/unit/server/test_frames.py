@@ -5,6 +5,7 @@ import pytest
 from fastdns import errors
 from fastdns.server import frames
 from fastdns.server.frames import Kind, Message
+from tests.peers.process import wait_until
 
 
 def read_in_pieces(stream: bytes, size: int) -> list[Message]:
@@ -53,7 +54,7 @@ def test_channel_brings_messages_in_order() -> None:
     assert there.receive() == [Message(Kind.RELOAD), Message(Kind.REJECTED, payload=b"why")]
     assert there.receive() == []
     here.close()
-    assert there.receive() is None
+    wait_until(lambda: there.receive() is None, what="the end of the channel")
     there.close()
 
 
