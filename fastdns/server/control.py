@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import gc
 import hashlib
 import json
 import logging
@@ -170,7 +171,7 @@ class Control:
             self._status = status
             self._tell(Kind.STATUS, status.encode())
             if not status:
-                worker.freeze()  # a collection of all that a list made would hold updates up for 90 ms at 10,000 Services
+                gc.freeze()  # a collection of all that a list made would hold updates up for 90 ms at 10,000 Services
         self._looks += 1
         if self._looks % ALIVE == 0:
             self._tell(Kind.ALIVE)
