@@ -258,6 +258,7 @@ def measure_updates(bench: Bench, entrant: Entrant, scene: Scene, scenario: Scen
     headless = [i for i in range(bench.world.services) if bench.world.is_headless(i)]
     try:
         load.all_right(port, scenario.checked, since=running.started, timeout=START_TIMEOUT)
+        update_once(bench.world, scene.api, port, headless[0], count)  # this one waits for the rest of the first list
         waits = [update_once(bench.world, scene.api, port, random.choice(headless), n) for n in range(count)]
     finally:
         running.stop()
