@@ -54,15 +54,13 @@ cdef class Answerer(Plan):
 
     # the steps of that, used by the class alone
     cdef Block* _find_block(self, const Listener* listener, const Query* query) noexcept nogil
-    cdef uint32_t _number_of(self, const Block* block) noexcept nogil
     cdef void _observe(self, Block* block, const Query* query, const Peer* peer, const uint8_t* answer,
                        size_t answer_size, uint64_t elapsed_ns) noexcept nogil
     cdef void _note_answer(self, Block* block, const Query* query, const Peer* peer, const uint8_t* answer,
                            size_t answer_size, uint64_t elapsed_ns) noexcept nogil
     cdef void _note_failure(self, Block* block, const Asker* asker, const Answered* answered) noexcept nogil
     cdef size_t _limit_of(self, const Block* block, const Query* query, const Peer* peer, bint no_limit) noexcept nogil
-    cdef Result _refuse(self, Block* block, const Query* query, const Peer* peer, uint16_t rcode, uint16_t ede,
-                        Writer* out) noexcept nogil
+    cdef Result _refuse(self, Block* block, const Query* query, uint16_t rcode, uint16_t ede, Writer* out) noexcept nogil
     cdef Result _begin(self, const uint8_t* wire, size_t size, const Peer* peer, bint no_limit, Writer* out,
                        uint64_t* token) noexcept nogil
     cdef void _observe_undecided(self, const Query* query, const Peer* peer, const Writer* out) noexcept nogil

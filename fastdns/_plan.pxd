@@ -37,6 +37,7 @@ cdef struct Step:
 cdef struct Block:
     uint8_t zone[256]       # canonical
     uint16_t zone_len
+    uint32_t number         # of the block in its Plan
     uint16_t udp_max
     bint rotates
     bint logs

@@ -206,13 +206,6 @@ cdef class Answerer(Plan):
                     child = block
         return child
 
-    cdef uint32_t _number_of(self, const Block* block) noexcept nogil:
-        cdef uint32_t index
-        for index in range(self.block_count):
-            if self.blocks[index] == block:
-                return index
-        return 0
-
     cdef void _observe(self, Block* block, const Query* query, const Peer* peer, const uint8_t* answer,
                        size_t answer_size, uint64_t elapsed_ns) noexcept nogil:
         """Count one answer, and note it for the log. elapsed_ns 0: its duration is counted with its batch."""
@@ -235,7 +228,7 @@ cdef class Answerer(Plan):
         cdef Note* note = add_note(&self.logs, NOTE_LOG, query.wire, <size_t>HEADER_SIZE + query.qname_len + 4)
         if note == NULL:
             return
-        note.block = self._number_of(block)
+        note.block = block.number
         note.elapsed_ns = elapsed_ns if elapsed_ns else _monotonic_ns() - self.now_ns
         note.peer = peer[0]
         note.flags = load_u16(answer + 2) if has_header else 0
@@ -267,8 +260,7 @@ cdef class Answerer(Plan):
             return MESSAGE_MAX
         return query.udp_size if query.udp_size < block.udp_max else block.udp_max
 
-    cdef Result _refuse(self, Block* block, const Query* query, const Peer* peer, uint16_t rcode, uint16_t ede,
-                        Writer* out) noexcept nogil:
+    cdef Result _refuse(self, Block* block, const Query* query, uint16_t rcode, uint16_t ede, Writer* out) noexcept nogil:
         """End a query with an rcode."""
         write_error(out, query, rcode, block.udp_max, ede)
         return ANSWERED
@@ -292,7 +284,7 @@ cdef class Answerer(Plan):
             self._observe_undecided(&query, peer, out)
             return ANSWERED
         if query.qclass != IN or query.qtype == AXFR or query.qtype == IXFR or block.step_count == 0:
-            result = self._refuse(block, &query, peer, REFUSED, EDE_NONE, out)
+            result = self._refuse(block, &query, REFUSED, EDE_NONE, out)
         else:
             result = self._run_steps(block, 0, &query, peer, NULL, no_limit, out, token)
         if result == ANSWERED:
@@ -328,7 +320,7 @@ cdef class Answerer(Plan):
                     return result
             elif step.qtype == 0 or step.qtype == query.qtype:
                 return self._slow_down(block, index, SLOW_STEP, query, peer, asker, no_limit, out, token)
-        return self._refuse(block, query, peer, SERVFAIL, EDE_NONE, out)
+        return self._refuse(block, query, SERVFAIL, EDE_NONE, out)
 
     # --- tables -----------------------------------------------------------------------------------------------------
 
@@ -544,7 +536,7 @@ cdef class Answerer(Plan):
         result[0] = PENDING
         asker = self._park(block, index, query, peer, asker, no_limit, token)
         if asker == NULL:
-            result[0] = self._refuse(block, query, peer, REFUSED, EDE_NONE, out)
+            result[0] = self._refuse(block, query, REFUSED, EDE_NONE, out)
             if accepts_stale:
                 self._write_stale(block, query, peer, no_limit, out)
             return True
@@ -553,7 +545,7 @@ cdef class Answerer(Plan):
         asked = self.inflight.ask_upstream(step.index, &key, query.flags, token[0], self.now_ns,
                                            asker.started_ns + block.deadline_ns)
         if asked == ASK_FULL or asked == ASK_DEAD:
-            result[0] = self._refuse(block, query, peer, REFUSED if asked == ASK_FULL else SERVFAIL,
+            result[0] = self._refuse(block, query, REFUSED if asked == ASK_FULL else SERVFAIL,
                                      EDE_NONE if asked == ASK_FULL else EDE_NO_REACHABLE, out)
             self._note_refresh_failure(block, &key)
             if asker.accepts_stale:
@@ -570,7 +562,7 @@ cdef class Answerer(Plan):
             if asker == NULL:
                 return NULL
             asker.peer = peer[0]
-            asker.block = self._number_of(block)
+            asker.block = block.number
             asker.no_limit = no_limit
             asker.started_ns = self.now_ns
             keep_query(asker, query)
@@ -587,7 +579,7 @@ cdef class Answerer(Plan):
         else:
             asker = NULL                    # one that was parked before is answered by _resume
         if asker == NULL:
-            return self._refuse(block, query, peer, REFUSED, EDE_NONE, out) if out != NULL else DROPPED
+            return self._refuse(block, query, REFUSED, EDE_NONE, out) if out != NULL else DROPPED
         slowed = &self.slowed[(self.slowed_first + self.slowed_count) % self.slowed_capacity]
         self.slowed_count += 1
         slowed.token = token[0]
@@ -633,7 +625,7 @@ cdef class Answerer(Plan):
         cdef Query query
         cdef Writer out = writer_over(self.answer, MESSAGE_MAX)
         restore_query(asker, &query)
-        self._refuse(self.blocks[asker.block], &query, &asker.peer, rcode, ede, &out)
+        self._refuse(self.blocks[asker.block], &query, rcode, ede, &out)
         self._finish(asker, &query, &out)
 
     cdef bint _serve_stale(self, Asker* asker) noexcept nogil:

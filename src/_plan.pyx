@@ -181,6 +181,7 @@ cdef class Plan:
         block = <Block*>calloc(1, sizeof(Block))
         if block == NULL:
             raise MemoryError
+        block.number = self.block_count
         self.blocks[self.block_count] = block
         self.block_count += 1
         memcpy(block.zone, <const uint8_t*>zone, <size_t>len(zone))

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from fastdns import _counters
 from fastdns._counters import WorkerSlot
 from fastdns.config import model
-from fastdns.server import children, families, frames, listeners, metrics, worker
+from fastdns.server import children, families, frames, listeners, metrics, slow, worker
 
 SLOT = 8
 CACHE_LINE = 64
@@ -56,7 +56,7 @@ class Generation:
         self.seats = [Seat(index) for index in range(workers)]
         self._bound = bound
         self._options = options
-        self._probes = worker.draw_probes(config)
+        self._probes = slow.draw_probes(config)
         self._stride = -(-self.layout.slots * SLOT // CACHE_LINE) * CACHE_LINE
         self._memory = mmap.mmap(-1, self._stride * workers)
 

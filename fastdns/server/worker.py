@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import gc
 import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import uvloop
 
@@ -271,16 +270,3 @@ class Worker:
     def end_server(self, text: str) -> None:
         """Something is so wrong that the whole server ends with `text`."""
         self.channel.send(Kind.FATAL, text.encode())
-
-
-def draw_probes(config: model.Config) -> dict[int, str]:
-    return slow.draw_probes(config)
-
-
-def freeze() -> None:
-    """What is loaded by now stays: no collection looks at it again."""
-    gc.collect()
-    gc.freeze()
-
-
-Settle = Callable[[], None]
