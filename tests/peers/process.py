@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import os
 import pathlib
+import random
 import signal
 import socket
 import subprocess
@@ -22,23 +23,30 @@ class ProcessError(AssertionError):
 
 # Nobody serves these over UDP or TCP, and no socket of a test can get one: they are below the ephemeral ports.
 CLOSED_PORTS = (1, 2)
+LISTEN_PORTS = (10_000, 32_000)  # Linux gives clients those from 32768 on
+_given: set[int] = set()
 
 
-def free_port(*, both: bool = True) -> int:
-    """A port of 127.0.0.1 that nobody uses over TCP, and over UDP where `both`."""
+def free_port() -> int:
+    """A port of every address of this machine that nobody uses, over UDP or TCP, and that this process has not given before.
+
+    It is below the ephemeral ports, so that no client's socket gets it before who asked for it binds it.
+    """
     while True:
-        with (
-            socket.socket(socket.AF_INET, socket.SOCK_STREAM) as stream,
-            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagram,
-        ):
-            stream.bind(("127.0.0.1", 0))
-            port: int = stream.getsockname()[1]
-            try:
-                if both:
-                    datagram.bind(("127.0.0.1", port))
-            except OSError:
-                continue
+        port = random.randrange(*LISTEN_PORTS)
+        if port not in _given and _is_unused(port):
+            _given.add(port)
             return port
+
+
+def _is_unused(port: int) -> bool:
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        with socket.socket(socket.AF_INET, kind) as probe:
+            try:
+                probe.bind(("0.0.0.0", port))
+            except OSError:
+                return False
+    return True
 
 
 def wait_until(

@@ -5,18 +5,11 @@ import pytest
 from fastdns import errors
 from fastdns.config import model
 from fastdns.server import listeners
-from tests.peers.process import wait_until
-
-
-def find_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+from tests.peers.process import free_port, wait_until
 
 
 def test_every_worker_has_its_sockets() -> None:
-    bound = listeners.bind_listener(model.Listener("127.0.0.1", find_port()), 3)
+    bound = listeners.bind_listener(model.Listener("127.0.0.1", free_port()), 3)
     assert [len(row) for row in bound.udp] == [1, 1, 1]
     assert [len(row) for row in bound.tcp] == [1, 1, 1]
     assert len({one.fileno() for row in (*bound.udp, *bound.tcp) for one in row}) == 6
@@ -24,7 +17,7 @@ def test_every_worker_has_its_sockets() -> None:
 
 
 def test_wildcard_is_both_families() -> None:
-    bound = listeners.bind_listener(model.Listener("", find_port()), 1)
+    bound = listeners.bind_listener(model.Listener("", free_port()), 1)
     families = [one.family for one in bound.udp[0]]
     assert families == [socket.AF_INET, socket.AF_INET6][: 2 if listeners.has_ipv6() else 1]
     bound.close()
@@ -45,11 +38,11 @@ def test_taken_port_is_told_in_one_line(kind: socket.SocketKind) -> None:
 
 def test_address_of_nobody_is_told() -> None:
     with pytest.raises(errors.ListenError, match=r"192.0.2.1:\d+: Cannot assign requested address \(no interface"):
-        listeners.bind_listener(model.Listener("192.0.2.1", find_port()), 1)
+        listeners.bind_listener(model.Listener("192.0.2.1", free_port()), 1)
 
 
 def test_port_is_free_again_after_close() -> None:
-    listener = model.Listener("127.0.0.1", find_port())
+    listener = model.Listener("127.0.0.1", free_port())
     listeners.bind_listener(listener, 2).close()
 
     def is_bound() -> bool:
