@@ -1,6 +1,6 @@
 """A query read into a plain struct, and the pieces that every answer is written from (RFC 1035 section 4, RFC 6891)."""
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy
 
@@ -31,30 +31,26 @@ cdef enum:
 
 cdef bint _read_qname(Reader* reader, Query* query) noexcept nogil:
     """Read the question's name: no pointer, since nothing stands before it that it could point to."""
+    cdef const uint8_t* name = reader.data + reader.pos
+    cdef size_t left = reader.size - reader.pos
     cdef size_t length = 0
-    cdef uint8_t size
-    cdef uint8_t octet
-    cdef const uint8_t* label
-    cdef size_t at
-    query.label_count = 0
-    while True:
-        size = read_u8(reader)
-        if reader.failed or size > LABEL_MAX or length + size + 1 > NAME_MAX:
+    cdef size_t count = 0
+    if left > <size_t>NAME_MAX:
+        left = NAME_MAX
+    while length < left and name[length]:
+        if name[length] > LABEL_MAX or count == <size_t>LABELS_MAX:
             return False
-        query.name_key[length] = size
-        if size == 0:
-            query.qname_len = <uint16_t>(length + 1)
-            return True
-        label = read_octets(reader, size)
-        if label == NULL or query.label_count >= LABELS_MAX:
-            return False
-        query.label_at[query.label_count] = <uint8_t>length
-        query.label_count += 1
-        length += 1
-        for at in range(size):
-            octet = label[at]
-            query.name_key[length + at] = octet + 32 if <uint8_t>(octet - 65) < 26 else octet
-        length += size
+        query.label_at[count] = <uint8_t>length
+        count += 1
+        length += <size_t>name[length] + 1
+    if length >= left:                                  # its root label isn't here, or is one octet too far
+        return False
+    read_octets(reader, length + 1)
+    memcpy(query.name_key, name, length + 1)
+    lower_name(query.name_key, <uint16_t>(length + 1))
+    query.label_count = <uint8_t>count
+    query.qname_len = <uint16_t>(length + 1)
+    return True
 
 
 cdef bint _options_fit(Reader* reader, uint16_t size) noexcept nogil:
@@ -284,12 +280,31 @@ cdef uint16_t expand_name(const uint8_t* wire, size_t wire_len, size_t pos, uint
         length += size
 
 
+cdef inline void _lower_eight(uint8_t* octets) noexcept nogil:
+    cdef uint64_t word
+    cdef uint64_t low
+    cdef uint64_t is_upper
+    memcpy(&word, octets, 8)
+    low = word & 0x7F7F7F7F7F7F7F7Fu
+    # The highest bit of each octet: set by 128 - "A" from A on, by 127 - "Z" above Z; no octet above 127 is a letter.
+    is_upper = (low + 0x3F3F3F3F3F3F3F3Fu) & ~(low + 0x2525252525252525u) & ~word & 0x8080808080808080u
+    word |= is_upper >> 2
+    memcpy(octets, &word, 8)
+
+
 cdef void lower_name(uint8_t* name, uint16_t name_len) noexcept nogil:
     """Lower-case a name on the wire in place; length octets are below 64 and so stay (RFC 4343)."""
-    cdef uint16_t at
-    for at in range(name_len):
+    cdef uint16_t at = 0
+    while at + 8 <= name_len:
+        _lower_eight(name + at)
+        at += 8
+    if at < name_len and name_len >= 8:
+        _lower_eight(name + name_len - 8)       # the last eight: some of them again
+        return
+    while at < name_len:
         if <uint8_t>(name[at] - 65) < 26:
             name[at] += 32
+        at += 1
 
 
 cdef bint is_below(const uint8_t* name_key, uint16_t name_len, const uint8_t* zone_key,
