@@ -7,12 +7,14 @@ from fastdns._cache cimport Found, Key
 from fastdns._inflight cimport Answered
 from fastdns._local cimport Limits, TtlBounds
 from fastdns._message cimport Reply
-from fastdns._packet cimport CD, Query
+from fastdns._packet cimport CD, Query, QueryStatus
 from fastdns._plan cimport Block, CacheRule, Listener, Plan, SendAnswer, Step, ZoneList
+from fastdns._trie cimport Table, Walk
 from fastdns._wire cimport Writer
 
 cdef enum:
     TTLS_MAX = 4096         # records of one stored message
+    ABREAST = 16            # queries whose look-ups go side by side: as many as a core has requests to memory open
 
 cpdef enum Reason:          # why a query left the compiled path
     SLOW_STEP = 0           # a step of kind PYTHON
@@ -29,6 +31,22 @@ cdef struct Slowed:
     Reason reason
     uint8_t step
 
+cdef struct Datagram:
+    # One query over UDP and room for its answer; all addresses are the caller's.
+    const uint8_t* wire
+    size_t size
+    const Peer* peer
+    uint8_t* answer
+    size_t room             # octets
+    size_t answer_size      # 0: no answer, or it comes later
+
+cdef struct Prepared:
+    # A query taken up: read, its block found, the look-up of its name begun.
+    Query query
+    QueryStatus status
+    Block* block            # NULL: none has its name, or the query is broken
+    Walk walk               # table NULL: none was begun
+
 cdef class Answerer(Plan):
     cdef AskerPool askers
     cdef NoteQueue completions
@@ -43,10 +61,11 @@ cdef class Answerer(Plan):
     cdef uint64_t alarm_ns  # the earliest alarm since take_alarm(); 0: none
     cdef uint8_t* stored    # scratch: a reply written anew, MESSAGE_MAX
     cdef uint16_t* ttl_at   # scratch, TTLS_MAX
+    cdef Prepared prepared[16]
+    cdef const Walk* begun  # of the query at hand; NULL: none
     cdef uint8_t* answer    # scratch: an answer to a stream, MESSAGE_MAX
 
-    cdef size_t answer_datagram(self, const uint8_t* wire, size_t size, const Peer* peer, uint8_t* out,
-                                size_t out_size) noexcept nogil
+    cdef void answer_batch(self, Datagram* datagrams, uint32_t count) noexcept nogil
     cdef void begin_batch(self) noexcept nogil
     cdef void end_batch(self) noexcept nogil
     cdef bint has_notes(self) noexcept nogil
@@ -61,8 +80,11 @@ cdef class Answerer(Plan):
     cdef void _note_failure(self, Block* block, const Asker* asker, const Answered* answered) noexcept nogil
     cdef size_t _limit_of(self, const Block* block, const Query* query, const Peer* peer, bint no_limit) noexcept nogil
     cdef Result _refuse(self, Block* block, const Query* query, uint16_t rcode, uint16_t ede, Writer* out) noexcept nogil
-    cdef Result _begin(self, const uint8_t* wire, size_t size, const Peer* peer, bint no_limit, Writer* out,
+    cdef void _prepare(self, const uint8_t* wire, size_t size, const Peer* peer, Prepared* prepared) noexcept nogil
+    cdef const Table* _first_table(self, const Block* block) noexcept nogil
+    cdef Result _begin(self, const Prepared* prepared, const Peer* peer, bint no_limit, Writer* out,
                        uint64_t* token) noexcept nogil
+    cdef void _answer_some(self, Datagram* datagrams, uint32_t count) noexcept nogil
     cdef void _observe_undecided(self, const Query* query, const Peer* peer, const Writer* out) noexcept nogil
     cdef Result _run_steps(self, Block* block, uint8_t start, const Query* query, const Peer* peer, Asker* asker,
                            bint no_limit, Writer* out, uint64_t* token) noexcept nogil

@@ -5,7 +5,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from fastdns._packet cimport Query
 from fastdns._rrset cimport NameData, RecordSet
 from fastdns._service cimport Asked
-from fastdns._trie cimport Table, Zone
+from fastdns._trie cimport Table, Walk, Zone
 from fastdns._wire cimport Writer
 
 cpdef enum Outcome:
@@ -51,5 +51,5 @@ cdef struct Finding:
     uint8_t target_labels[128]  # offsets in target
     uint8_t target_label_count
 
-cdef void find_answer(const Table* table, const Query* query, Finding* finding) noexcept nogil
+cdef void find_answer(const Table* table, const Query* query, const Walk* begun, Finding* finding) noexcept nogil
 cdef void write_finding(Writer* writer, const Query* query, const Finding* finding, const Limits* limits) noexcept nogil

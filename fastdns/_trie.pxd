@@ -108,6 +108,30 @@ cdef struct Match:
     uint16_t zone_at        # offset of the zone's name in the question's name
     uint8_t remaining       # labels of the name left of node's name
 
+cdef struct Walk:
+    # A look-up on its way: all labels but the name's first are found, as far as there are nodes.
+    const Table* table
+    const Node* node        # deepest so far
+    const Node* above
+    const Node* child       # the node's child for the label that is next, if it was looked at; NULL: not known
+    uint32_t hash           # of that label, with has_hash
+    bint has_hash
+    uint8_t left            # labels not found yet
+    uint16_t zone           # index + 1; 0: none so far
+    uint8_t zone_labels     # labels of its name
+
+cdef inline void set_no_walk(Walk* walk) noexcept nogil:
+    walk.table = NULL
+    walk.child = NULL
+    walk.has_hash = False
+
+
+cdef void start_walk(const Table* table, const uint8_t* name_key, const uint8_t* label_at, uint8_t label_count,
+                     Walk* walk) noexcept nogil
+cdef void fetch_child(Walk* walk) noexcept nogil
+cdef void fetch_data(const Walk* walk) noexcept nogil
+cdef void end_walk(const Walk* walk, const uint8_t* name_key, const uint8_t* label_at, uint8_t label_count,
+                   Match* match) noexcept nogil
 cdef void find_name(const Table* table, const uint8_t* name_key, const uint8_t* label_at, uint8_t label_count,
                     Match* match) noexcept nogil
 cdef const Node* find_child(const Table* table, const Node* node, const uint8_t* label) noexcept nogil

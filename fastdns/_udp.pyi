@@ -1,15 +1,22 @@
 """UDP sockets: recvmmsg, answer, sendmmsg, with the GIL released; knows no DNS rule."""
 
+from collections.abc import Callable
 from typing import final
 
 from fastdns._engine import Engine
 
 @final
 class UdpListener:
-    """One bound socket. `fileno` stays the caller's to close, after this object is gone."""
+    """One bound socket. `fileno` stays the caller's to close, after this object is gone.
 
-    def __init__(self, engine: Engine, listener: int, fileno: int) -> None: ...
-    def on_readable(self) -> bool:
-        """Answer what waits, in batches, up to a bound. True: the engine has slow queries, log or error records to collect."""
+    `on_notes` is called when a batch left slow queries, log or error records to be collected from the engine.
+    """
+
+    def __init__(self, engine: Engine, listener: int, fileno: int, on_notes: Callable[[], object]) -> None: ...
+    def on_readable(self) -> None:
+        """Answer what waits, in batches, up to a bound. For an event loop: a batch that C can answer runs no Python."""
+    @property
+    def heard(self) -> float:
+        """When a datagram last came, in seconds of the monotonic clock; 0.0: none has."""
     def flush(self) -> None:
         """Send the answers that replies, Python or timers made ready for clients of this socket."""

@@ -126,6 +126,7 @@ from fastdns._plan cimport (
 )
 from fastdns._reply cimport make_failure, read_reply
 from fastdns._stored cimport write_stored
+from fastdns._trie cimport Table, fetch_child, fetch_data, set_no_walk, start_walk
 from fastdns._wire cimport Writer, load_u16, store_u16, writer_over
 
 cdef enum:
@@ -265,31 +266,58 @@ cdef class Answerer(Plan):
         write_error(out, query, rcode, block.udp_max, ede)
         return ANSWERED
 
-    cdef Result _begin(self, const uint8_t* wire, size_t size, const Peer* peer, bint no_limit, Writer* out,
+    cdef void _prepare(self, const uint8_t* wire, size_t size, const Peer* peer, Prepared* prepared) noexcept nogil:
+        """Take a message up: read it, find its block, begin to look its name up."""
+        cdef const Table* table
+        prepared.block = NULL
+        set_no_walk(&prepared.walk)
+        prepared.status = read_query(wire, size, &prepared.query)
+        if prepared.status != QUERY_OK:
+            return
+        prepared.block = self._find_block(&self.listeners[peer.listener], &prepared.query)
+        if prepared.block == NULL:
+            return
+        table = self._first_table(prepared.block)
+        if table != NULL:
+            start_walk(table, prepared.query.name_key, prepared.query.label_at, prepared.query.label_count,
+                       &prepared.walk)
+
+    cdef const Table* _first_table(self, const Block* block) noexcept nogil:
+        """Of the tables that a block looks into first, the one with the most names; NULL: it begins with something else.
+        """
+        cdef const Table* best = NULL
+        cdef const Table* table
+        cdef uint8_t index
+        for index in range(block.step_count):
+            if block.steps[index].kind != STEP_TABLE:
+                break
+            table = self.table_of[block.steps[index].index][0]
+            if best == NULL or table.names > best.names:
+                best = table
+        return best
+
+    cdef Result _begin(self, const Prepared* prepared, const Peer* peer, bint no_limit, Writer* out,
                        uint64_t* token) noexcept nogil:
-        """Take a message up: read it, find its block, run the block's steps."""
-        cdef Query query
-        cdef QueryStatus status = read_query(wire, size, &query)
-        cdef Block* block
+        """Answer a message, or start what its answer takes."""
+        cdef const Query* query = &prepared.query
+        cdef Block* block = prepared.block
         cdef Result result
-        if status == QUERY_DROP:
+        if prepared.status == QUERY_DROP:
             return DROPPED
-        if status != QUERY_OK:
-            write_error(out, &query, _rcode_of(status), UDP_OURS, EDE_NONE)
-            self._observe_undecided(&query, peer, out)
-            return ANSWERED
-        block = self._find_block(&self.listeners[peer.listener], &query)
         if block == NULL:
-            write_error(out, &query, REFUSED, UDP_OURS, EDE_NONE)
-            self._observe_undecided(&query, peer, out)
+            write_error(out, query, REFUSED if prepared.status == QUERY_OK else _rcode_of(prepared.status), UDP_OURS,
+                        EDE_NONE)
+            self._observe_undecided(query, peer, out)
             return ANSWERED
         if query.qclass != IN or query.qtype == AXFR or query.qtype == IXFR or block.step_count == 0:
-            result = self._refuse(block, &query, REFUSED, EDE_NONE, out)
+            result = self._refuse(block, query, REFUSED, EDE_NONE, out)
         else:
-            result = self._run_steps(block, 0, &query, peer, NULL, no_limit, out, token)
+            self.begun = &prepared.walk
+            result = self._run_steps(block, 0, query, peer, NULL, no_limit, out, token)
+            self.begun = NULL
         if result == ANSWERED:
             _order(block, out)
-            self._observe(block, &query, peer, out.data, out.pos, 0)
+            self._observe(block, query, peer, out.data, out.pos, 0)
         return result
 
     cdef void _observe_undecided(self, const Query* query, const Peer* peer, const Writer* out) noexcept nogil:
@@ -349,7 +377,7 @@ cdef class Answerer(Plan):
         """Answer from a name table. False: the next step's turn."""
         cdef Finding finding
         cdef Limits limits
-        find_answer(self.table_of[step.index][0], query, &finding)
+        find_answer(self.table_of[step.index][0], query, self.begun, &finding)
         if finding.outcome == PASS:
             return False
         if (finding.outcome == NXDOMAIN or finding.outcome == FAILED) and step.zones.size:
@@ -819,14 +847,31 @@ cdef class Answerer(Plan):
         """Read the clock, once for all queries of a batch."""
         self.now_ns = _monotonic_ns()
 
-    cdef size_t answer_datagram(self, const uint8_t* wire, size_t size, const Peer* peer, uint8_t* out,
-                                size_t out_size) noexcept nogil:
-        """The size of the answer in `out`; 0: none, or later."""
-        cdef Writer writer = writer_over(out, out_size)
+    cdef void answer_batch(self, Datagram* datagrams, uint32_t count) noexcept nogil:
+        """Answer datagrams, some at a time side by side."""
+        cdef uint32_t first = 0
+        self.begin_batch()
+        while first < count:
+            self._answer_some(datagrams + first, min(count - first, <uint32_t>ABREAST))
+            first += ABREAST
+        self.end_batch()
+
+    cdef void _answer_some(self, Datagram* datagrams, uint32_t count) noexcept nogil:
+        cdef Prepared* prepared = self.prepared
+        cdef Writer writer
         cdef uint64_t token
-        if self._begin(wire, size, peer, False, &writer, &token) != ANSWERED or writer.failed:
-            return 0
-        return writer.pos
+        cdef uint32_t index
+        for index in range(count):
+            self._prepare(datagrams[index].wire, datagrams[index].size, datagrams[index].peer, &prepared[index])
+        for index in range(count):
+            fetch_child(&prepared[index].walk)
+        for index in range(count):
+            fetch_data(&prepared[index].walk)
+        for index in range(count):
+            writer = writer_over(datagrams[index].answer, datagrams[index].room)
+            datagrams[index].answer_size = 0
+            if self._begin(&prepared[index], datagrams[index].peer, False, &writer, &token) == ANSWERED:
+                datagrams[index].answer_size = 0 if writer.failed else writer.pos
 
     cdef void end_batch(self) noexcept nogil:
         """Send what the batch asked upstream; count how long its answers took."""

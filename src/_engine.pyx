@@ -5,7 +5,7 @@ from libc.stdint cimport UINT64_MAX, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 
-from fastdns._answer cimport ANSWERED, PENDING, TTLS_MAX, Answerer, Result, Slowed, key_of
+from fastdns._answer cimport ANSWERED, PENDING, TTLS_MAX, Answerer, Prepared, Result, Slowed, key_of
 from fastdns._askers cimport (
     INTERNAL,
     STREAM,
@@ -96,6 +96,7 @@ cdef class Engine(Answerer):
         """The answer to a query, empty if none is owed; or the token that completed() will bring it under."""
         cdef const uint8_t[::1] octets = wire
         cdef Writer out = writer_over(self.answer, MESSAGE_MAX)
+        cdef Prepared prepared
         cdef Peer peer
         cdef uint64_t token = 0
         cdef Result result
@@ -109,7 +110,8 @@ cdef class Engine(Answerer):
         if octets.shape[0] == 0:
             return b""
         self.begin_batch()
-        result = self._begin(&octets[0], <size_t>octets.shape[0], &peer, no_limit, &out, &token)
+        self._prepare(&octets[0], <size_t>octets.shape[0], &peer, &prepared)
+        result = self._begin(&prepared, &peer, no_limit, &out, &token)
         self.end_batch()
         if result == PENDING:
             return token
@@ -206,7 +208,7 @@ cdef class Engine(Answerer):
         cdef Limits limits
         restore_query(asker, &query)
         if block.steps[asker.step].kind == STEP_TABLE:
-            find_answer(self.table_of[block.steps[asker.step].index][0], &query, &finding)
+            find_answer(self.table_of[block.steps[asker.step].index][0], &query, NULL, &finding)
             if finding.outcome == FOLLOW:
                 query.has_edns = False
                 limits.size = MESSAGE_MAX

@@ -53,6 +53,8 @@ from fastdns._trie cimport (
     Match,
     Node,
     Table,
+    Walk,
+    end_walk,
     find_child,
     find_name,
 )
@@ -285,10 +287,14 @@ cdef Outcome _follow(Finding* finding, const Query* query) noexcept nogil:
     return outcome
 
 
-cdef void find_answer(const Table* table, const Query* query, Finding* finding) noexcept nogil:
-    """Decide how a question ends in this table."""
+cdef void find_answer(const Table* table, const Query* query, const Walk* begun, Finding* finding) noexcept nogil:
+    """Decide how a question ends in this table. `begun`: a look-up of the name; NULL, or another table's: none is.
+    """
     cdef Match match
-    find_name(table, query.name_key, query.label_at, query.label_count, &match)
+    if begun != NULL and begun.table == table:
+        end_walk(begun, query.name_key, query.label_at, query.label_count, &match)
+    else:
+        find_name(table, query.name_key, query.label_at, query.label_count, &match)
     finding.outcome = PASS
     if match.zone == NULL:
         return

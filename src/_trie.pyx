@@ -13,6 +13,7 @@ import os
 from fastdns.errors import TableError
 
 from fastdns._packet cimport AA, NAME_MAX, RA
+from fastdns._prefetch cimport prefetch
 from fastdns._rrset cimport BROKEN, NO_MEMORY, OK, NameData, Status, data_size, is_whole_name, read_data, sets_of
 from fastdns._wire cimport (
     Reader,
@@ -26,9 +27,26 @@ from fastdns._wire cimport (
 cdef enum:
     LABEL_MAX = 63
     LABELS_KEPT = 64        # octets of an SOA's name before its zone
+    CACHE_LINE = 64         # octets that memory gives at a time
 
 
 # --- hashing --------------------------------------------------------------------------------------------------------
+
+cdef inline uint64_t _load_tail(const uint8_t* octets, size_t size) noexcept nogil:
+    """Fewer than eight octets as a word, in steps of four, two and one."""
+    cdef uint64_t word = 0
+    cdef uint32_t four
+    cdef uint16_t two
+    if size & 1:
+        word = octets[size - 1]
+    if size & 2:
+        memcpy(&two, octets + (size & 4), 2)
+        word = (word << 16) | two
+    if size & 4:
+        memcpy(&four, octets, 4)
+        word = (word << 32) | four
+    return word
+
 
 cdef inline uint32_t _hash_label(uint32_t seed, const uint8_t* label) noexcept nogil:
     """Hash a label with its length octet: eight octets a step, seeded, so that nobody can choose colliding names."""
@@ -41,10 +59,7 @@ cdef inline uint32_t _hash_label(uint32_t seed, const uint8_t* label) noexcept n
         value ^= value >> 32
         label += 8
         size -= 8
-    word = 0
-    while size:
-        size -= 1
-        word = (word << 8) | label[size]
+    word = _load_tail(label, size)
     value = (value ^ word) * 0xC4CEB9FE1A85EC53u
     return <uint32_t>(value ^ (value >> 32))
 
@@ -426,41 +441,92 @@ cdef Status _apply_all(Table* table, Reader* reader, size_t* good) noexcept nogi
 
 
 # --- looking up -----------------------------------------------------------------------------------------------------
+#
+# A look-up is a chain of addresses that each must be read to know the next one: the child's slot, the child, what it
+# holds. Memory is slow and takes several requests at a time, so the look-ups of a batch go side by side: all start,
+# then all fetch their child, then their data, then end. The upper levels are few nodes, which caches keep.
 
-cdef void find_name(const Table* table, const uint8_t* name_key, const uint8_t* label_at, uint8_t label_count,
-                    Match* match) noexcept nogil:
-    """Walk a canonical name from the root as far as there are nodes."""
-    cdef const Node* node = table.root
-    cdef const Node* child
-    cdef const Node* above = NULL
+cdef inline void _step_down(Walk* walk, const Node* child, uint8_t label_count) noexcept nogil:
+    walk.left -= 1
+    walk.above = walk.node
+    walk.node = child
+    if child.zone:
+        walk.zone = child.zone
+        walk.zone_labels = label_count - walk.left
+
+
+cdef void start_walk(const Table* table, const uint8_t* name_key, const uint8_t* label_at, uint8_t label_count,
+                     Walk* walk) noexcept nogil:
+    """Walk a canonical name from the root up to its first label; ask for the slot that has the last step."""
     cdef const uint8_t* label
-    cdef uint16_t zone = node.zone
-    cdef uint8_t zone_labels = 0
-    cdef uint8_t left = label_count
-    while left and node.child_count:
-        label = name_key + label_at[left - 1]
-        child = _probe(node, label, _hash_label(table.hash_seed, label))
+    cdef const Node* child
+    walk.table = table
+    walk.node = table.root
+    walk.above = walk.child = NULL
+    walk.has_hash = False
+    walk.left = label_count
+    walk.zone = table.root.zone
+    walk.zone_labels = 0
+    while walk.left and walk.node.child_count:
+        label = name_key + label_at[walk.left - 1]
+        walk.hash = _hash_label(table.hash_seed, label)
+        if walk.left == 1:
+            walk.has_hash = True
+            prefetch(&walk.node.children[walk.hash & (walk.node.child_capacity - 1)])
+            return
+        child = _probe(walk.node, label, walk.hash)
         if child == NULL:
-            break
-        left -= 1
-        above = node
-        node = child
-        if node.zone:
-            zone = node.zone
-            zone_labels = label_count - left
-    if zone == 0:
+            return
+        _step_down(walk, child, label_count)
+
+
+cdef void fetch_child(Walk* walk) noexcept nogil:
+    """Ask for the node that the last step most likely leads to."""
+    cdef const Child* slot
+    if walk.has_hash:
+        slot = &walk.node.children[walk.hash & (walk.node.child_capacity - 1)]
+        if slot.hash == walk.hash:
+            walk.child = slot.node
+            prefetch(slot.node)
+
+
+cdef void fetch_data(const Walk* walk) noexcept nogil:
+    """Ask for what that node holds: its head and the octets behind."""
+    if walk.child != NULL and walk.child.data != NULL:
+        prefetch(walk.child.data)
+        prefetch(<const uint8_t*>walk.child.data + CACHE_LINE)
+
+
+cdef void end_walk(const Walk* walk, const uint8_t* name_key, const uint8_t* label_at, uint8_t label_count,
+                   Match* match) noexcept nogil:
+    """Take the last step, if there is one, and say what was found."""
+    cdef Walk found = walk[0]
+    cdef const Node* child
+    if found.has_hash:
+        child = _probe(found.node, name_key + label_at[0], found.hash)
+        if child != NULL:
+            _step_down(&found, child, label_count)
+    if found.zone == 0:
         match.zone = NULL
         return
-    match.zone = &table.zones[zone - 1]
-    match.node = node
-    match.above = above
-    match.remaining = left
-    if zone_labels:
-        match.zone_at = label_at[label_count - zone_labels]
+    match.zone = &found.table.zones[found.zone - 1]
+    match.node = found.node
+    match.above = found.above
+    match.remaining = found.left
+    if found.zone_labels:
+        match.zone_at = label_at[label_count - found.zone_labels]
     elif label_count:
         match.zone_at = <uint16_t>(label_at[label_count - 1] + name_key[label_at[label_count - 1]] + 1)
     else:
         match.zone_at = 0
+
+
+cdef void find_name(const Table* table, const uint8_t* name_key, const uint8_t* label_at, uint8_t label_count,
+                    Match* match) noexcept nogil:
+    """Walk a canonical name from the root as far as there are nodes."""
+    cdef Walk walk
+    start_walk(table, name_key, label_at, label_count, &walk)
+    end_walk(&walk, name_key, label_at, label_count, match)
 
 
 # --- for Python -----------------------------------------------------------------------------------------------------

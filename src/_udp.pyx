@@ -5,6 +5,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
+from fastdns._answer cimport Datagram
 from fastdns._engine cimport Engine
 from fastdns._askers cimport ADDRESS_MAX, UDP, Peer
 from fastdns._counters cimport WORKER_UDP_FAILURES
@@ -104,22 +105,29 @@ cdef class UdpListener:
     """One bound socket. `fileno` stays the caller's to close, after this object is gone."""
 
     cdef Engine engine
+    cdef object on_notes                # called when Python has something to collect from the engine
     cdef uint32_t listener
     cdef int fd
+    cdef uint64_t heard_ns              # when a datagram last came; 0: none has
     cdef uint64_t* failures             # a counter of the engine's
     cdef Slot* slots                    # owned, BATCH of them
     cdef fastdns_mmsghdr received[64]
     cdef iovec received_parts[64]
+    cdef uint32_t used                  # headers of `received` that the kernel has written to
+    cdef Datagram datagrams[64]         # of the batch, those that can be answered
+    cdef uint32_t taken                 # how many
+    cdef Slot* slot_of[64]              # of a datagram
     cdef fastdns_mmsghdr outgoing[64]
     cdef iovec outgoing_parts[64]
-    cdef uint32_t outgoing_count
     cdef Slot* late                     # owned, BATCH of them: answers made after their batch
     cdef fastdns_mmsghdr late_outgoing[64]
     cdef iovec late_parts[64]
     cdef uint32_t late_count
 
-    def __cinit__(self, Engine engine not None, uint32_t listener, int fileno):
+    def __cinit__(self, Engine engine not None, uint32_t listener, int fileno, on_notes):
+        cdef uint32_t index
         self.engine = engine
+        self.on_notes = on_notes
         self.listener = listener
         self.fd = fileno
         self.failures = &engine.slots[<size_t>WORKER_UDP_FAILURES]
@@ -129,6 +137,9 @@ cdef class UdpListener:
             raise MemoryError
         if listener >= engine.listener_count:
             raise IndexError(f"no listener {listener}")
+        for index in range(<uint32_t>BATCH):
+            self._point_to(index)
+        self.used = BATCH
         engine.set_sender(listener, _send_late, <void*>self)
 
     def __dealloc__(self):
@@ -140,27 +151,32 @@ cdef class UdpListener:
 
     # --- receiving --------------------------------------------------------------------------------------------------
 
+    cdef void _point_to(self, uint32_t index) noexcept nogil:
+        """Have a header that is received into, and one of its answer, point to a slot's buffers."""
+        cdef msghdr* header = &self.received[index].msg_hdr
+        self.received_parts[index].iov_base = self.slots[index].query
+        self.received_parts[index].iov_len = QUERY_MAX
+        header.msg_name = self.slots[index].peer.remote
+        header.msg_iov = &self.received_parts[index]
+        header.msg_iovlen = 1
+        header.msg_control = self.slots[index].query_control
+
     cdef int _receive(self) noexcept nogil:
         """Read a batch; how many datagrams, 0 if none waits."""
         cdef uint32_t index
         cdef msghdr* header
         cdef int count
-        for index in range(<uint32_t>BATCH):
+        for index in range(self.used):
             header = &self.received[index].msg_hdr
-            self.received_parts[index].iov_base = self.slots[index].query
-            self.received_parts[index].iov_len = QUERY_MAX
-            header.msg_name = self.slots[index].peer.remote
             header.msg_namelen = ADDRESS_MAX
-            header.msg_iov = &self.received_parts[index]
-            header.msg_iovlen = 1
-            header.msg_control = self.slots[index].query_control
             header.msg_controllen = CONTROL_MAX
-            header.msg_flags = 0
+        self.used = 0
         count = recvmmsg(self.fd, self.received, BATCH, MSG_DONTWAIT, NULL)
         if count < 0:
             if errno != EAGAIN and errno != EINTR:
                 self.failures[0] += 1
             return 0
+        self.used = <uint32_t>count
         return count
 
     cdef bint _read_peer(self, uint32_t index) noexcept nogil:
@@ -215,25 +231,43 @@ cdef class UdpListener:
     cdef bint _answer_batch(self) noexcept nogil:
         """Receive, answer, send. True: more may wait."""
         cdef int count = self._receive()
-        cdef uint32_t index
-        cdef size_t size
-        self.outgoing_count = 0
         if count <= 0:
             return False
-        self.engine.begin_batch()
-        for index in range(<uint32_t>count):
-            if not self._read_peer(index):
-                continue
-            size = self.engine.answer_datagram(self.slots[index].query, self.received[index].msg_len,
-                                               &self.slots[index].peer, self.slots[index].answer, UDP_MAX)
-            if size:
-                _address(&self.outgoing[self.outgoing_count], &self.outgoing_parts[self.outgoing_count],
-                         &self.slots[index], size)
-                self.outgoing_count += 1
-        self.engine.end_batch()
-        self._send_all(self.outgoing, self.outgoing_count)
+        self.engine.answer_batch(self.datagrams, self._take_datagrams(<uint32_t>count))
+        self.heard_ns = self.engine.now_ns
+        self._send_answers()
         self._flush()
         return count == BATCH
+
+    cdef uint32_t _take_datagrams(self, uint32_t count) noexcept nogil:
+        """List the received datagrams that can be answered; how many."""
+        cdef uint32_t index
+        cdef uint32_t taken = 0
+        cdef Slot* slot
+        for index in range(count):
+            if not self._read_peer(index):
+                continue
+            slot = &self.slots[index]
+            self.slot_of[taken] = slot
+            self.datagrams[taken].wire = slot.query
+            self.datagrams[taken].size = self.received[index].msg_len
+            self.datagrams[taken].peer = &slot.peer
+            self.datagrams[taken].answer = slot.answer
+            self.datagrams[taken].room = UDP_MAX
+            taken += 1
+        self.taken = taken
+        return taken
+
+    cdef void _send_answers(self) noexcept nogil:
+        """Send what the batch's datagrams were answered at once."""
+        cdef uint32_t index
+        cdef uint32_t count = 0
+        for index in range(self.taken):
+            if self.datagrams[index].answer_size:
+                _address(&self.outgoing[count], &self.outgoing_parts[count], self.slot_of[index],
+                         self.datagrams[index].answer_size)
+                count += 1
+        self._send_all(self.outgoing, count)
 
     cdef void _flush(self) noexcept nogil:
         if self.late_count:
@@ -254,12 +288,18 @@ cdef class UdpListener:
         self.late_count += 1
 
     def on_readable(self):
-        """Answer what waits, in batches, up to a bound. True: Python has something to collect from the engine."""
+        """Answer what waits, in batches, up to a bound; then call `on_notes` if Python has something to collect."""
         cdef uint32_t rounds = 0
         with nogil:
             while rounds < <uint32_t>ROUNDS and self._answer_batch():
                 rounds += 1
-        return self.engine.has_notes()
+        if self.engine.has_notes():
+            self.on_notes()
+
+    @property
+    def heard(self):
+        """When a datagram last came, in seconds of the monotonic clock; 0.0: none has."""
+        return self.heard_ns * 1e-9
 
     def flush(self):
         """Send the answers that replies, Python or timers made ready for clients of this socket."""

@@ -89,7 +89,6 @@ class Worker:
         self.is_serving = False
         self.is_draining = False
         self._udp: dict[int, _udp.UdpListener] = {}
-        self._heard = time.monotonic()  # when a datagram last came
         self._ended: asyncio.Future[None] = loop.create_future()
         self._records = frames.FrameReader()
         self._stream: socket.socket | None = None
@@ -121,9 +120,9 @@ class Worker:
             for place, one in enumerate(self.setup.udp[listener]):
                 own = compiler.add_listener(self.program, listener) if place else number
                 listeners.set_fragments(one, allowed=self.program.udp_max > compiler.UDP_OURS)
-                udp = _udp.UdpListener(self.engine, own, one.fileno())
+                udp = _udp.UdpListener(self.engine, own, one.fileno(), self.settle)
                 self._udp[one.fileno()] = udp
-                self.loop.add_reader(one.fileno(), self._on_datagrams, udp)
+                self.loop.add_reader(one.fileno(), udp.on_readable)
             for one in self.setup.tcp[listener]:
                 await self.tcp.listen(one, number)
         self.counters.set(WorkerSlot.WORKER_STATE, WorkerState.WORKER_SERVING)
@@ -152,8 +151,8 @@ class Worker:
         """Stop reading, answer what is held, leave. `wait`: nobody reads the sockets afterwards, so empty them first."""
         self.is_draining = True
         self.counters.set(WorkerSlot.WORKER_STATE, WorkerState.WORKER_DRAINING)
-        self._heard = began = time.monotonic()
-        while wait and time.monotonic() < min(began + QUIET_MAX, self._heard + QUIET):
+        began = time.monotonic()
+        while wait and time.monotonic() < min(began + QUIET_MAX, max(began, self._last_heard()) + QUIET):
             await asyncio.sleep(QUIET / 5)
         self.tcp.stop_listening()
         for fileno in self._udp:
@@ -172,13 +171,9 @@ class Worker:
 
     # --- queries -------------------------------------------------------------------------------------------------------
 
-    def _on_datagrams(self, udp: _udp.UdpListener) -> None:
-        self._heard = time.monotonic()
-        try:
-            if udp.on_readable():
-                self.settle()
-        except OSError:
-            self.counters.add(WorkerSlot.WORKER_UDP_FAILURES)
+    def _last_heard(self) -> float:
+        """When a datagram last came, by the monotonic clock."""
+        return max((udp.heard for udp in self._udp.values()), default=0.0)
 
     def _on_upstream(self) -> None:
         has_work = self.engine.on_upstream_readable()

@@ -63,7 +63,7 @@ for one in (SERVER, CLIENT):
 
 def ask_over_udp(engine: Engine, listener: int, query: bytes) -> bytes | None:
     """The answer to a datagram; None if there is none, yet."""
-    udp = UdpListener(engine, listener, SERVER.fileno())
+    udp = UdpListener(engine, listener, SERVER.fileno(), lambda: None)
     CLIENT.sendto(query, SERVER.getsockname())
     udp.on_readable()
     for slow in engine.slow_queries():

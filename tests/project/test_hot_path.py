@@ -16,7 +16,7 @@ from tests.project import compiled
 # Each module's way of a query: these must be there, and must be free of Python. All other nogil functions must be so too.
 HOT = {
     "_packet": {"read_query", "write_header", "write_question", "write_opt", "write_error", "expand_name", "is_below"},
-    "_trie": {"find_name", "find_child"},
+    "_trie": {"find_name", "find_child", "start_walk", "fetch_child", "fetch_data", "end_walk"},
     "_rrset": {"read_data"},
     "_dashed": {"parse_ipv4", "parse_ipv6"},
     "_cache": {"find_reply", "store_reply"},
@@ -32,8 +32,18 @@ HOT = {
     "_local": {"find_answer", "write_finding"},
     "_askers": {"take_asker", "release_asker", "keep_query", "restore_query", "is_ipv6"},
     "_plan": {"covers"},
-    "_answer": {"answer_datagram", "begin_batch", "end_batch"},
-    "_udp": {"_receive", "_read_peer", "_answer_batch", "_send_all", "_flush", "keep_late", "_address"},
+    "_answer": {"answer_batch", "begin_batch", "end_batch"},
+    "_udp": {
+        "_receive",
+        "_read_peer",
+        "_take_datagrams",
+        "_answer_batch",
+        "_send_answers",
+        "_send_all",
+        "_flush",
+        "keep_late",
+        "_address",
+    },
 }
 PYTHON_CALL = re.compile(r"\b(?:Py[A-Z]\w*|__Pyx_\w+)\s*\(")
 ALLOWED = re.compile(r"__Pyx_(?:div|mod)_\w+|__Pyx_pow_\w+")

@@ -34,7 +34,10 @@ class Served:
         self.socket.bind((bound, 0))
         self.socket.setblocking(False)
         self.port: int = self.socket.getsockname()[1]
-        self.udp = UdpListener(self.world.engine, self.world.listener, self.socket.fileno())
+        self.udp = self.listen()
+
+    def listen(self) -> UdpListener:
+        return UdpListener(self.world.engine, self.world.listener, self.socket.fileno(), lambda: None)
 
     def close(self) -> None:
         self.socket.close()
@@ -141,7 +144,7 @@ def test_listener_that_is_gone_sends_nothing() -> None:
 
 def test_listener_that_was_replaced_does_not_silence_the_next() -> None:
     served = Served(world=late_world())
-    old, served.udp = served.udp, UdpListener(served.world.engine, served.world.listener, served.socket.fileno())
+    old, served.udp = served.udp, served.listen()
     del old
     with client_to("127.0.0.1", served.port) as client:
         client.send(query("late.example"))
@@ -154,7 +157,7 @@ def test_listener_that_was_replaced_does_not_silence_the_next() -> None:
 
 def test_no_such_listener() -> None:
     with pytest.raises(IndexError):
-        UdpListener(engines.World().engine, 9, 0)
+        UdpListener(engines.World().engine, 9, 0, lambda: None)
 
 
 # --- sizes ----------------------------------------------------------------------------------------------------------
