@@ -5,7 +5,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from fastdns._askers cimport Asker, AskerPool, NoteQueue, Peer
 from fastdns._cache cimport Found, Key
 from fastdns._inflight cimport Answered
-from fastdns._local cimport Limits, TtlBounds
+from fastdns._local cimport Limits
 from fastdns._message cimport Reply
 from fastdns._packet cimport CD, Query, QueryStatus
 from fastdns._plan cimport Block, CacheRule, Listener, Plan, SendAnswer, Step, ZoneList
@@ -89,7 +89,6 @@ cdef class Answerer(Plan):
     cdef Result _run_steps(self, Block* block, uint8_t start, const Query* query, const Peer* peer, Asker* asker,
                            bint no_limit, Writer* out, uint64_t* token) noexcept nogil
     cdef void _bound_ttls(self, const Block* block, const Query* query, Limits* limits) noexcept nogil
-    cdef void _take_bounds(self, uint32_t cache, uint32_t side, TtlBounds* bounds) noexcept nogil
     cdef bint _run_table(self, Block* block, const Step* step, uint8_t index, const Query* query, const Peer* peer,
                          Asker* asker, bint no_limit, Writer* out, uint64_t* token, Result* result) noexcept nogil
     cdef bint _run_cache(self, Block* block, const Step* step, uint8_t index, const Query* query, const Peer* peer,

@@ -8,6 +8,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from fastdns._askers cimport AlarmRing, Peer
 from fastdns._counters cimport Counters
 from fastdns._inflight cimport Inflight
+from fastdns._local cimport TtlBounds
 from fastdns._trie cimport Table
 
 cdef enum:
@@ -20,6 +21,11 @@ cpdef enum StepKind:
     STEP_CACHE = 1
     STEP_FORWARD = 2
     STEP_PYTHON = 3
+
+cdef enum Bounds:           # when a block's cache bounds the TTLs of its tables
+    BOUNDS_NEVER = 0        # it has none
+    BOUNDS_ALWAYS = 1
+    BOUNDS_BY_NAME = 2      # in the cache's zones
 
 cdef struct ZoneList:
     uint8_t* octets         # owned; each: u16 size, canonical name
@@ -41,6 +47,10 @@ cdef struct Block:
     uint16_t udp_max
     bint rotates
     bint logs
+    Bounds has_bounds
+    uint32_t cache          # whose bounds these are
+    TtlBounds success
+    TtlBounds denial
     bint notes_errors
     uint64_t deadline_ns    # for a question upstream, from its start
     uint64_t* slots         # its BLOCK of counters

@@ -118,7 +118,7 @@ cdef struct Walk:
     bint has_hash
     uint8_t left            # labels not found yet
     uint16_t zone           # index + 1; 0: none so far
-    uint8_t zone_labels     # labels of its name
+    uint8_t zone_left       # labels of the name before the zone's
 
 cdef inline void set_no_walk(Walk* walk) noexcept nogil:
     walk.table = NULL

@@ -38,8 +38,6 @@ from fastdns._cache cimport (
     CACHE_MISS,
     CACHE_PREFETCH,
     CACHE_STALE,
-    DENIAL,
-    SUCCESS,
     Cache,
     Found,
     Key,
@@ -69,7 +67,7 @@ from fastdns._inflight cimport (
     Event,
     Failure,
 )
-from fastdns._local cimport FAILED, FOLLOW, NXDOMAIN, PASS, Finding, Limits, TtlBounds, find_answer, write_finding
+from fastdns._local cimport FAILED, FOLLOW, NXDOMAIN, PASS, Finding, Limits, find_answer, write_finding
 from fastdns._message cimport (
     REPLY_EMPTY,
     REPLY_NODATA,
@@ -111,6 +109,8 @@ from fastdns._packet cimport (
     write_error,
 )
 from fastdns._plan cimport (
+    BOUNDS_ALWAYS,
+    BOUNDS_BY_NAME,
     STEP_CACHE,
     STEP_FORWARD,
     STEP_TABLE,
@@ -355,22 +355,13 @@ cdef class Answerer(Plan):
     cdef void _bound_ttls(self, const Block* block, const Query* query, Limits* limits) noexcept nogil:
         """What the block's cache, standing in front of its tables, makes of TTLs: in zones that it must not keep too.
         """
-        cdef CacheRule* rule
-        cdef uint8_t index
+        if block.has_bounds == BOUNDS_ALWAYS or (block.has_bounds == BOUNDS_BY_NAME and covers(
+                &self.rules[block.cache].zones, query.name_key, query.qname_len)):
+            limits.success = block.success
+            limits.denial = block.denial
+            return
         limits.success.low = limits.denial.low = 1
         limits.success.high = limits.denial.high = 0
-        for index in range(block.step_count):
-            if block.steps[index].kind == STEP_CACHE:
-                rule = &self.rules[block.steps[index].index]
-                if not covers(&rule.zones, query.name_key, query.qname_len):
-                    return
-                self._take_bounds(block.steps[index].index, SUCCESS, &limits.success)
-                self._take_bounds(block.steps[index].index, DENIAL, &limits.denial)
-                return
-
-    cdef void _take_bounds(self, uint32_t cache, uint32_t side, TtlBounds* bounds) noexcept nogil:
-        bounds.low = (<Cache>self.cache_of[cache]).options.sides[side].min_ttl
-        bounds.high = (<Cache>self.cache_of[cache]).options.sides[side].max_ttl
 
     cdef bint _run_table(self, Block* block, const Step* step, uint8_t index, const Query* query, const Peer* peer,
                          Asker* asker, bint no_limit, Writer* out, uint64_t* token, Result* result) noexcept nogil:

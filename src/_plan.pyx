@@ -7,9 +7,10 @@ from libc.string cimport memcpy, memset
 import struct
 
 from fastdns._askers cimport free_alarms, make_alarms
-from fastdns._cache cimport Cache
+from fastdns._cache cimport DENIAL, SUCCESS, Cache
 from fastdns._counters cimport BLOCK_SLOTS, CACHE_SLOTS, WORKER_UNDECIDED, Counters
 from fastdns._inflight cimport Inflight
+from fastdns._local cimport TtlBounds
 from fastdns._order cimport AddressOrder
 from fastdns._packet cimport NAME_MAX, UDP_MIN, UDP_OURS, is_below
 from fastdns._trie cimport NameTable, Table
@@ -56,6 +57,13 @@ cdef uint32_t _rcode_bits(rcodes) except *:
             raise ValueError(f"rcode {rcode} is not below 32")
         bits |= <uint32_t>1 << <uint32_t>rcode
     return bits
+
+
+cdef TtlBounds _bounds_of(Cache cache, uint32_t side) noexcept:
+    cdef TtlBounds bounds
+    bounds.low = cache.options.sides[side].min_ttl
+    bounds.high = cache.options.sides[side].max_ttl
+    return bounds
 
 
 cdef void _check_name(bytes name) except *:
@@ -222,9 +230,15 @@ cdef class Plan:
         return self.blocks[block].step_count - 1
 
     def add_cache_step(self, uint32_t block, uint32_t cache):
-        self.caches[cache]
+        cdef Cache added = self.caches[cache]
+        cdef Block* its = self.blocks[block] if block < self.block_count else NULL
         self._add_step(block, STEP_CACHE, cache)
-        return self.blocks[block].step_count - 1
+        if its.has_bounds == BOUNDS_NEVER:
+            its.has_bounds = BOUNDS_ALWAYS if covers(&self.rules[cache].zones, its.zone, its.zone_len) else BOUNDS_BY_NAME
+            its.cache = cache
+            its.success = _bounds_of(added, SUCCESS)
+            its.denial = _bounds_of(added, DENIAL)
+        return its.step_count - 1
 
     def add_forward_step(self, uint32_t block, uint32_t group, *, bytes zone not None, excluded, next_rcodes,
                          bint next_on_nodata):

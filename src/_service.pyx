@@ -60,6 +60,8 @@ cdef struct Walk:
     const uint8_t* ports    # of the group that the walk is in
     uint8_t port_count
     uint8_t matching        # ports that the question matches
+    uint8_t first_matching  # index of the first of these
+    const uint8_t* first_port   # and where it stands
     bint has_number         # one of these is a real port, which SRV tells
     uint32_t addresses_left     # of the group
     uint8_t dashed[4]       # the asked endpoint label as an IPv4 address, if is_dashed
@@ -312,15 +314,20 @@ cdef bint _port_matches(const Port* port, const Asked* asked) noexcept nogil:
 cdef void _enter_group(Walk* walk, const Asked* asked) noexcept nogil:
     """Read the next group's head, and which of its ports the question matches: the same for all its addresses."""
     cdef Port port
-    cdef uint8_t left = read_u8(&walk.reader)
+    cdef uint8_t count = read_u8(&walk.reader)
+    cdef uint8_t index
+    cdef size_t at
     walk.ports = walk.reader.data + walk.reader.pos
-    walk.port_count = left
+    walk.port_count = count
     walk.matching = 0
     walk.has_number = False
-    while left and not walk.reader.failed:
-        left -= 1
+    for index in range(count):
+        at = walk.reader.pos
         _read_port(&walk.reader, &port)
         if _port_matches(&port, asked):
+            if walk.matching == 0:
+                walk.first_matching = index
+                walk.first_port = walk.reader.data + at
             walk.matching += 1
             walk.has_number = walk.has_number or not _is_portless(&port)
     walk.addresses_left = read_u32(&walk.reader)
@@ -351,6 +358,8 @@ cdef bint _has_port(const Walk* walk, const Asked* asked, uint16_t number, uint8
     cdef Reader reader = reader_over(walk.reader.data, walk.reader.size)
     cdef Port port
     cdef uint8_t _index
+    if before <= walk.first_matching:
+        return False
     reader.pos = <size_t>(walk.ports - walk.reader.data)
     for _index in range(before):
         _read_port(&reader, &port)
@@ -491,14 +500,22 @@ cdef uint16_t write_services(Writer* writer, const uint8_t* octets, size_t size,
     cdef Reader ports
     cdef uint16_t count = 0
     cdef uint16_t at
-    cdef uint8_t index
+    cdef uint8_t index, matching
     _start(&walk, octets, size, asked)
-    while not writer.failed and _next_entry(&walk, asked, &address):
+    while not writer.failed:
+        matching = _next_entry(&walk, asked, &address)
+        if matching == 0:
+            break
         ports = reader_over(octets, size)
-        ports.pos = <size_t>(walk.ports - octets)
-        for index in range(walk.port_count):
+        ports.pos = <size_t>(walk.first_port - octets)
+        for index in range(walk.first_matching, walk.port_count):
+            if matching == 0:
+                break
             _read_port(&ports, &port)
-            if _is_portless(&port) or not _port_matches(&port, asked) or _has_port(&walk, asked, port.number, index):
+            if not _port_matches(&port, asked):
+                continue
+            matching -= 1
+            if _is_portless(&port) or _has_port(&walk, asked, port.number, index):
                 continue
             if (address.family & NAME_SEEN
                     and _stood_before(octets, size, asked, &address, SAME_NAME_AND_PORT, port.number)):

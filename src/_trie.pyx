@@ -446,38 +446,42 @@ cdef Status _apply_all(Table* table, Reader* reader, size_t* good) noexcept nogi
 # holds. Memory is slow and takes several requests at a time, so the look-ups of a batch go side by side: all start,
 # then all fetch their child, then their data, then end. The upper levels are few nodes, which caches keep.
 
-cdef inline void _step_down(Walk* walk, const Node* child, uint8_t label_count) noexcept nogil:
-    walk.left -= 1
-    walk.above = walk.node
-    walk.node = child
-    if child.zone:
-        walk.zone = child.zone
-        walk.zone_labels = label_count - walk.left
-
-
 cdef void start_walk(const Table* table, const uint8_t* name_key, const uint8_t* label_at, uint8_t label_count,
                      Walk* walk) noexcept nogil:
-    """Walk a canonical name from the root up to its first label; ask for the slot that has the last step."""
-    cdef const uint8_t* label
+    """Walk a canonical name from the root down to its first label; ask for the slot that has the last step."""
+    cdef const Node* node = table.root
+    cdef const Node* above = NULL
     cdef const Node* child
-    walk.table = table
-    walk.node = table.root
-    walk.above = walk.child = NULL
+    cdef const uint8_t* label
+    cdef uint32_t hash = 0
+    cdef uint16_t zone = node.zone
+    cdef uint8_t zone_left = label_count
+    cdef uint8_t left = label_count
+    walk.child = NULL
     walk.has_hash = False
-    walk.left = label_count
-    walk.zone = table.root.zone
-    walk.zone_labels = 0
-    while walk.left and walk.node.child_count:
-        label = name_key + label_at[walk.left - 1]
-        walk.hash = _hash_label(table.hash_seed, label)
-        if walk.left == 1:
+    while left and node.child_count:
+        label = name_key + label_at[left - 1]
+        hash = _hash_label(table.hash_seed, label)
+        if left == 1:
             walk.has_hash = True
-            prefetch(&walk.node.children[walk.hash & (walk.node.child_capacity - 1)])
-            return
-        child = _probe(walk.node, label, walk.hash)
+            prefetch(&node.children[hash & (node.child_capacity - 1)])
+            break
+        child = _probe(node, label, hash)
         if child == NULL:
-            return
-        _step_down(walk, child, label_count)
+            break
+        left -= 1
+        above = node
+        node = child
+        if child.zone:
+            zone = child.zone
+            zone_left = left
+    walk.table = table
+    walk.node = node
+    walk.above = above
+    walk.hash = hash
+    walk.left = left
+    walk.zone = zone
+    walk.zone_left = zone_left
 
 
 cdef void fetch_child(Walk* walk) noexcept nogil:
@@ -500,25 +504,27 @@ cdef void fetch_data(const Walk* walk) noexcept nogil:
 cdef void end_walk(const Walk* walk, const uint8_t* name_key, const uint8_t* label_at, uint8_t label_count,
                    Match* match) noexcept nogil:
     """Take the last step, if there is one, and say what was found."""
-    cdef Walk found = walk[0]
-    cdef const Node* child
-    if found.has_hash:
-        child = _probe(found.node, name_key + label_at[0], found.hash)
-        if child != NULL:
-            _step_down(&found, child, label_count)
-    if found.zone == 0:
-        match.zone = NULL
-        return
-    match.zone = &found.table.zones[found.zone - 1]
-    match.node = found.node
-    match.above = found.above
-    match.remaining = found.left
-    if found.zone_labels:
-        match.zone_at = label_at[label_count - found.zone_labels]
-    elif label_count:
+    cdef const Node* child = NULL
+    cdef uint16_t zone = walk.zone
+    cdef uint8_t zone_left = walk.zone_left
+    match.node = walk.node
+    match.above = walk.above
+    match.remaining = walk.left
+    if walk.has_hash:
+        child = _probe(walk.node, name_key + label_at[0], walk.hash)
+    if child != NULL:
+        match.above = walk.node
+        match.node = child
+        match.remaining = 0
+        if child.zone:
+            zone = child.zone
+            zone_left = 0
+    match.zone = &walk.table.zones[zone - 1] if zone else NULL
+    match.zone_at = 0
+    if zone_left == label_count and label_count:        # the root's own zone: its name is the last octet
         match.zone_at = <uint16_t>(label_at[label_count - 1] + name_key[label_at[label_count - 1]] + 1)
-    else:
-        match.zone_at = 0
+    elif label_count:
+        match.zone_at = label_at[zone_left]
 
 
 cdef void find_name(const Table* table, const uint8_t* name_key, const uint8_t* label_at, uint8_t label_count,
