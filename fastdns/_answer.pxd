@@ -3,7 +3,7 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastdns._askers cimport Asker, AskerPool, NoteQueue, Peer
-from fastdns._cache cimport Found, Key
+from fastdns._cache cimport Found, Key, Lookup
 from fastdns._inflight cimport Answered
 from fastdns._local cimport Limits
 from fastdns._message cimport Reply
@@ -46,6 +46,8 @@ cdef struct Prepared:
     QueryStatus status
     Block* block            # NULL: none has its name, or the query is broken
     Walk walk               # table NULL: none was begun
+    void* cache             # a Cache, borrowed, whose look-up is begun; NULL: none is
+    uint64_t hash           # of the key there
 
 cdef class Answerer(Plan):
     cdef AskerPool askers
@@ -62,7 +64,7 @@ cdef class Answerer(Plan):
     cdef uint8_t* stored    # scratch: a reply written anew, MESSAGE_MAX
     cdef uint16_t* ttl_at   # scratch, TTLS_MAX
     cdef Prepared prepared[16]
-    cdef const Walk* begun  # of the query at hand; NULL: none
+    cdef const Prepared* begun  # the query at hand; NULL: it was parked meanwhile
     cdef uint8_t* answer    # scratch: an answer to a stream, MESSAGE_MAX
 
     cdef void answer_batch(self, Datagram* datagrams, uint32_t count) noexcept nogil
@@ -93,6 +95,7 @@ cdef class Answerer(Plan):
                          Asker* asker, bint no_limit, Writer* out, uint64_t* token, Result* result) noexcept nogil
     cdef bint _run_cache(self, Block* block, const Step* step, uint8_t index, const Query* query, const Peer* peer,
                          bint no_limit, Writer* out, bint* accepts_stale) noexcept nogil
+    cdef Lookup _find_reply(self, uint32_t cache, const Key* key, Found* found) noexcept nogil
     cdef void _write_found(self, const Block* block, const Found* found, const Query* query, const Peer* peer,
                            bint no_limit, bint is_stale, Writer* out) noexcept nogil
     cdef bint _write_stale(self, const Block* block, const Query* query, const Peer* peer, bint no_limit,

@@ -57,7 +57,9 @@ cdef class Cache:
     cdef CacheOptions options
     cdef CacheStats stats
 
-    cdef Lookup find_reply(self, const Key* key, uint32_t now, Found* found) noexcept nogil
+    cdef uint64_t begin_find(self, const Key* key) noexcept nogil
+    cdef void fetch_entry(self, uint64_t hash_value) noexcept nogil
+    cdef Lookup find_reply(self, const Key* key, uint64_t hash_value, uint32_t now, Found* found) noexcept nogil
     cdef bint store_reply(self, const Key* key, const uint8_t* stored, const Reply* reply, const uint16_t* ttl_at,
                           uint32_t now) noexcept nogil
     cdef void note_failure(self, const Key* key, uint32_t now) noexcept nogil

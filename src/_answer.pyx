@@ -111,6 +111,7 @@ from fastdns._packet cimport (
 from fastdns._plan cimport (
     BOUNDS_ALWAYS,
     BOUNDS_BY_NAME,
+    BOUNDS_NEVER,
     STEP_CACHE,
     STEP_FORWARD,
     STEP_TABLE,
@@ -269,7 +270,9 @@ cdef class Answerer(Plan):
     cdef void _prepare(self, const uint8_t* wire, size_t size, const Peer* peer, Prepared* prepared) noexcept nogil:
         """Take a message up: read it, find its block, begin to look its name up."""
         cdef const Table* table
+        cdef Key key
         prepared.block = NULL
+        prepared.cache = NULL
         set_no_walk(&prepared.walk)
         prepared.status = read_query(wire, size, &prepared.query)
         if prepared.status != QUERY_OK:
@@ -281,6 +284,10 @@ cdef class Answerer(Plan):
         if table != NULL:
             start_walk(table, prepared.query.name_key, prepared.query.label_at, prepared.query.label_count,
                        &prepared.walk)
+        if prepared.block.has_bounds != BOUNDS_NEVER and (table == NULL or prepared.walk.zone == 0):
+            key = key_of(&prepared.query)
+            prepared.cache = self.cache_of[prepared.block.cache]
+            prepared.hash = (<Cache>prepared.cache).begin_find(&key)
 
     cdef const Table* _first_table(self, const Block* block) noexcept nogil:
         """Of the tables that a block looks into first, the one with the most names; NULL: it begins with something else.
@@ -312,7 +319,7 @@ cdef class Answerer(Plan):
         if query.qclass != IN or query.qtype == AXFR or query.qtype == IXFR or block.step_count == 0:
             result = self._refuse(block, query, REFUSED, EDE_NONE, out)
         else:
-            self.begun = &prepared.walk
+            self.begun = prepared
             result = self._run_steps(block, 0, query, peer, NULL, no_limit, out, token)
             self.begun = NULL
         if result == ANSWERED:
@@ -368,7 +375,7 @@ cdef class Answerer(Plan):
         """Answer from a name table. False: the next step's turn."""
         cdef Finding finding
         cdef Limits limits
-        find_answer(self.table_of[step.index][0], query, self.begun, &finding)
+        find_answer(self.table_of[step.index][0], query, &self.begun.walk if self.begun != NULL else NULL, &finding)
         if finding.outcome == PASS:
             return False
         if (finding.outcome == NXDOMAIN or finding.outcome == FAILED) and step.zones.size:
@@ -400,7 +407,7 @@ cdef class Answerer(Plan):
         if not covers(&rule.zones, query.name_key, query.qname_len):
             return False
         rule.slots[<size_t>CACHE_REQUESTS] += 1
-        lookup = (<Cache>self.cache_of[step.index]).find_reply(&key, <uint32_t>(self.now_ns // 1000000000u), &found)
+        lookup = self._find_reply(step.index, &key, &found)
         if lookup == CACHE_MISS:
             rule.slots[<size_t>CACHE_MISSES] += 1
             return False
@@ -415,6 +422,16 @@ cdef class Answerer(Plan):
             rule.slots[<size_t>CACHE_PREFETCHES] += 1
             self._refresh(block, index, query, peer)
         return True
+
+    cdef Lookup _find_reply(self, uint32_t cache, const Key* key, Found* found) noexcept nogil:
+        """Look into a cache, from where the query at hand has begun to."""
+        cdef void* its = self.cache_of[cache]
+        cdef uint64_t hash_value
+        if self.begun != NULL and self.begun.cache == its:
+            hash_value = self.begun.hash
+        else:
+            hash_value = (<Cache>its).begin_find(key)
+        return (<Cache>its).find_reply(key, hash_value, <uint32_t>(self.now_ns // 1000000000u), found)
 
     cdef void _write_found(self, const Block* block, const Found* found, const Query* query, const Peer* peer,
                            bint no_limit, bint is_stale, Writer* out) noexcept nogil:
@@ -446,7 +463,7 @@ cdef class Answerer(Plan):
         cdef Lookup lookup
         if rule == NULL:
             return False
-        lookup = (<Cache>self.cache_of[cache]).find_reply(&key, <uint32_t>(self.now_ns // 1000000000u), &found)
+        lookup = self._find_reply(cache, &key, &found)
         if lookup == CACHE_MISS:
             return False
         rule.slots[<size_t>CACHE_SERVED_STALE] += lookup == CACHE_STALE
@@ -856,6 +873,8 @@ cdef class Answerer(Plan):
             self._prepare(datagrams[index].wire, datagrams[index].size, datagrams[index].peer, &prepared[index])
         for index in range(count):
             fetch_child(&prepared[index].walk)
+            if prepared[index].cache != NULL:
+                (<Cache>prepared[index].cache).fetch_entry(prepared[index].hash)
         for index in range(count):
             fetch_data(&prepared[index].walk)
         for index in range(count):

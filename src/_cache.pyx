@@ -25,6 +25,7 @@ from fastdns._message cimport (
     Reply,
 )
 from fastdns._packet cimport HEADER_SIZE, NAME_MAX
+from fastdns._prefetch cimport CACHE_LINE, fetch_ahead
 from fastdns._stored cimport StoredReply
 from fastdns._wire cimport load_u16
 
@@ -35,6 +36,7 @@ cdef enum:
     CAPACITY_MAX = 1 << 26
     MALLOC_ROUND = 16       # what malloc adds and rounds to
     LARGEST_SHARE = 8       # one entry takes at most 1 / 8 of all octets
+    ENTRY_LINES = 4         # lines of memory that an entry with a small reply takes
 
 cdef struct Entry:
     Entry* next             # in its bucket
@@ -346,12 +348,27 @@ cdef class Cache:
         free(self.table.buckets)
         free(self.table)
 
-    cdef Lookup find_reply(self, const Key* key, uint32_t now, Found* found) noexcept nogil:
-        """Find what to answer a query with. Writes nothing but the entry's marks; allocates nothing."""
+    cdef uint64_t begin_find(self, const Key* key) noexcept nogil:
+        """The hash of a key; asks for its bucket."""
+        cdef uint64_t hash_value = _hash_key(self.table.seed, key)
+        fetch_ahead(&self.table.buckets[hash_value & self.table.mask])
+        return hash_value
+
+    cdef void fetch_entry(self, uint64_t hash_value) noexcept nogil:
+        """Ask for the entry that a look-up most likely ends at."""
+        cdef const uint8_t* entry = <const uint8_t*>self.table.buckets[hash_value & self.table.mask]
+        cdef size_t line
+        if entry != NULL:
+            for line in range(<size_t>ENTRY_LINES):
+                fetch_ahead(entry + line * CACHE_LINE)
+
+    cdef Lookup find_reply(self, const Key* key, uint64_t hash_value, uint32_t now, Found* found) noexcept nogil:
+        """Find what to answer a query with; hash_value is begin_find's. Writes nothing but the entry's marks; allocates
+        nothing."""
         cdef Entry* sides[2]
         cdef Entry* entry
         cdef uint32_t age
-        _find_entries(self.table, key, _hash_key(self.table.seed, key), sides)
+        _find_entries(self.table, key, hash_value, sides)
         entry = _choose_entry(sides, now, &self.options)
         if entry == NULL:
             return CACHE_MISS
@@ -507,7 +524,7 @@ cdef class Cache:
         cdef StoredReply copy
         cdef Lookup lookup
         _fill_key(&key, name, qtype, qclass, do, cd)
-        lookup = self.find_reply(&key, now, &found)
+        lookup = self.find_reply(&key, _hash_key(self.table.seed, &key), now, &found)
         if lookup == CACHE_MISS:
             return Lookup(CACHE_MISS), None, 0, 0, False
         copy = StoredReply(found.reply.size, found.reply.ttl_count)

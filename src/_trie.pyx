@@ -13,7 +13,7 @@ import os
 from fastdns.errors import TableError
 
 from fastdns._packet cimport AA, NAME_MAX, RA
-from fastdns._prefetch cimport prefetch
+from fastdns._prefetch cimport CACHE_LINE, fetch_ahead
 from fastdns._rrset cimport BROKEN, NO_MEMORY, OK, NameData, Status, data_size, is_whole_name, read_data, sets_of
 from fastdns._wire cimport (
     Reader,
@@ -27,7 +27,6 @@ from fastdns._wire cimport (
 cdef enum:
     LABEL_MAX = 63
     LABELS_KEPT = 64        # octets of an SOA's name before its zone
-    CACHE_LINE = 64         # octets that memory gives at a time
 
 
 # --- hashing --------------------------------------------------------------------------------------------------------
@@ -464,7 +463,7 @@ cdef void start_walk(const Table* table, const uint8_t* name_key, const uint8_t*
         hash = _hash_label(table.hash_seed, label)
         if left == 1:
             walk.has_hash = True
-            prefetch(&node.children[hash & (node.child_capacity - 1)])
+            fetch_ahead(&node.children[hash & (node.child_capacity - 1)])
             break
         child = _probe(node, label, hash)
         if child == NULL:
@@ -491,14 +490,14 @@ cdef void fetch_child(Walk* walk) noexcept nogil:
         slot = &walk.node.children[walk.hash & (walk.node.child_capacity - 1)]
         if slot.hash == walk.hash:
             walk.child = slot.node
-            prefetch(slot.node)
+            fetch_ahead(slot.node)
 
 
 cdef void fetch_data(const Walk* walk) noexcept nogil:
     """Ask for what that node holds: its head and the octets behind."""
     if walk.child != NULL and walk.child.data != NULL:
-        prefetch(walk.child.data)
-        prefetch(<const uint8_t*>walk.child.data + CACHE_LINE)
+        fetch_ahead(walk.child.data)
+        fetch_ahead(<const uint8_t*>walk.child.data + CACHE_LINE)
 
 
 cdef void end_walk(const Walk* walk, const uint8_t* name_key, const uint8_t* label_at, uint8_t label_count,

@@ -19,7 +19,7 @@ HOT = {
     "_trie": {"find_name", "find_child", "start_walk", "fetch_child", "fetch_data", "end_walk"},
     "_rrset": {"read_data"},
     "_dashed": {"parse_ipv4", "parse_ipv6"},
-    "_cache": {"find_reply", "store_reply"},
+    "_cache": {"begin_find", "fetch_entry", "find_reply", "store_reply"},
     "_inflight": {"ask_upstream", "flush_questions", "receive_replies", "next_event"},
     "_pool": {"pick_socket", "retire_socket", "send_datagrams", "find_ready", "receive_datagrams", "read_errors"},
     "_questions": {"find_question", "find_by_id", "index_question", "unindex_question", "write_query", "is_reply_to"},
