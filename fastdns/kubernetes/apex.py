@@ -5,6 +5,7 @@ from __future__ import annotations
 import typing
 from collections.abc import Iterator
 
+from fastdns.dns import deltas
 from fastdns.kubernetes import nodes, records
 
 if typing.TYPE_CHECKING:
@@ -37,10 +38,10 @@ def operations(tree: TreeCache) -> Iterator[bytes]:
     servers = name_servers(tree)
     for zone in tree.zones:
         names = [name for name in dict.fromkeys(name for name, _ in servers) if len(name) + len(zone) <= 255]
-        sets = (records.ns_set(names, tree.config.ttl),) if names else ()
-        yield records.put(zone, records.data(records.TXT_NXDOMAIN, *sets))
-        addresses = records.address_sets((address for _, address in servers), tree.config.ttl)
-        yield records.put(NS_DNS + zone, records.data(records.TXT_NXDOMAIN, *addresses))
+        sets = (deltas.ns_set(names, tree.config.ttl),) if names else ()
+        yield deltas.put(zone, deltas.data(deltas.TXT_NXDOMAIN, *sets))
+        addresses = deltas.address_sets((address for _, address in servers), tree.config.ttl)
+        yield deltas.put(NS_DNS + zone, deltas.data(deltas.TXT_NXDOMAIN, *addresses))
 
 
 def local_slices(tree: TreeCache) -> list[nodes.Slice]:

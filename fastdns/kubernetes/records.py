@@ -1,20 +1,19 @@
 """The CoreDNS dialect: what each name of a cluster holds, as octets of the name table's delta format.
 
-Objects' fields come in, octets go out; nothing here remembers anything. The format is drawn in fastdns/_trie.pxd. What
-the names are is ruled by the Kubernetes DNS specification 1.1.0, and where that is silent or CoreDNS differs, by what
-CoreDNS's kubernetes plugin answers in its default configuration.
+Objects' fields come in, octets go out; nothing here remembers anything. A Service's block is made here, all else of the
+format by `dns.deltas`. What the names are is ruled by the Kubernetes DNS specification 1.1.0, and where that is silent
+or CoreDNS differs, by what CoreDNS's kubernetes plugin answers in its default configuration.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import socket
-import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from fastdns.dns import deltas
 from fastdns.kubernetes import objects
 
-A, NS, CNAME, SOA, PTR, TXT, AAAA, SRV = 1, 2, 5, 6, 12, 16, 28, 33
 DNS_VERSION = b"1.1.0"
 DNS_VERSION_TTL = 28800
 """CoreDNS's, whatever the ttl option says."""
@@ -23,94 +22,29 @@ NAME_MAX = 255
 NO_PORT = 65535
 """With empty name and protocol: the stand-in port of a group without ports, which SRV leaves out."""
 
-TXT_NXDOMAIN, ONLY_THESE, POD_ADDRESSES = 1, 2, 4
-SOA_APEX_ONLY = 2
 HEADLESS, POD = 1, 2
-AUTHORITATIVE = 0x0400
-_PUT, _REMOVE, _ZONE, _SERIAL, _SYNCED, _PRIMARY = range(1, 7)
-_FIXED, _WHOLE, _ZONED, _PRIMARY_ZONED, _SERVICE = range(5)
 _PORTS_MAX = 255
-_PTR_HEAD = struct.Struct(">HBHBIHI")
 _MAPPED = b"\0" * 10 + b"\xff\xff"
 
 Complain = Callable[[str], None]
 """Takes one sentence about a field of the object at hand."""
-RecordSet = bytes
-"""One set of the delta format."""
 
 
 class NameTooLong(ValueError):
     """A label over 63 octets, an empty one, or a name over 255."""
 
 
-# --- operations ------------------------------------------------------------------------------------------------------
-
-
-def put(name: bytes, data: bytes) -> bytes:
-    return b"\1" + name + len(data).to_bytes(4, "big") + data
-
-
-def remove(name: bytes) -> bytes:
-    return b"\2" + name
+# --- zones and Services ----------------------------------------------------------------------------------------------
 
 
 def zone(name: bytes, ttl: int) -> bytes:
     """A zone as CoreDNS serves it: SOA `ns.dns.Z hostmaster.Z serial 7200 1800 86400 ttl`, its own TTL at most 300."""
-    soa = b"\x07\2ns\3dns\x0b\x0ahostmaster" + struct.pack(">IIII", 7200, 1800, 86400, ttl)
-    flags = (SOA_APEX_ONLY, AUTHORITATIVE, AUTHORITATIVE, AUTHORITATIVE)
-    return b"\3" + name + struct.pack(">HHHHIH", *flags, min(ttl, 300), len(soa)) + soa
+    names = (b"\2ns\3dns", b"\x0ahostmaster")
+    soa = deltas.soa_data(*names, refresh=7200, retry=1800, expire=86400, minimum=ttl)
+    return deltas.zone(name, soa, flags=deltas.SOA_APEX_ONLY, soa_ttl=min(ttl, 300))
 
 
-def serial(unix_time: int) -> bytes:
-    return b"\4" + (unix_time & 0xFFFFFFFF).to_bytes(4, "big")
-
-
-def synced(is_synced: bool) -> bytes:
-    return b"\5" + bytes([is_synced])
-
-
-def primary(name: bytes) -> bytes:
-    return b"\6" + name
-
-
-def data(flags: int, *sets: RecordSet) -> bytes:
-    """What one name holds."""
-    return struct.pack(">HB", flags, len(sets)) + b"".join(sets)
-
-
-# --- record sets -----------------------------------------------------------------------------------------------------
-
-
-def address_sets(addresses: Iterable[bytes], ttl: int) -> tuple[RecordSet, ...]:
-    """A and AAAA of packed addresses, each once."""
-    unique = list(dict.fromkeys(addresses))
-    four = [address for address in unique if len(address) == 4]
-    sixteen = [address for address in unique if len(address) == 16]
-    sets = ((A, four), (AAAA, sixteen))
-    return tuple(_record_set(rtype, _FIXED, ttl, records) for rtype, records in sets if records)
-
-
-def text_set(text: bytes, ttl: int) -> RecordSet:
-    return _record_set(TXT, _WHOLE, ttl, [_sized(bytes([len(text)]) + text)])
-
-
-def cname_set(target: bytes, ttl: int) -> RecordSet:
-    """CNAME to a whole wire name."""
-    return _record_set(CNAME, _WHOLE, ttl, [_sized(target)])
-
-
-def ptr_data(targets: Sequence[bytes], ttl: int) -> bytes:
-    """What a reverse name holds: PTR to names given by their labels below the primary zone, and nothing else."""
-    octets = b"".join([len(target).to_bytes(2, "big") + target for target in targets])
-    return _PTR_HEAD.pack(ONLY_THESE, 1, PTR, _PRIMARY_ZONED, ttl, len(targets), len(octets)) + octets
-
-
-def ns_set(targets: Sequence[bytes], ttl: int) -> RecordSet:
-    """NS to names given by their labels below the zone."""
-    return _record_set(NS, _ZONED, ttl, [_sized(target) for target in targets])
-
-
-def service_set(name: bytes, *, headless: bool, own: Groups, endpoints: Iterable[Groups], ttl: int) -> RecordSet:
+def service_set(name: bytes, *, headless: bool, own: Groups, endpoints: Iterable[Groups], ttl: int) -> deltas.RecordSet:
     """SERVICE: `name` is the Service's labels below its zone; `own` its cluster IPs' groups."""
     slices = list(endpoints)
     parts = [
@@ -122,25 +56,14 @@ def service_set(name: bytes, *, headless: bool, own: Groups, endpoints: Iterable
         sum(int.from_bytes(groups[:2], "big") for groups in slices).to_bytes(2, "big"),
         *(groups[2:] for groups in slices),
     ]
-    octets = b"".join(parts)
-    return struct.pack(">HBIHI", SRV, _SERVICE, ttl, 0, len(octets)) + octets
+    return deltas.block_set(b"".join(parts), ttl)
 
 
-def pod_set(name: bytes, address: bytes, *, pods: int, ttl: int) -> RecordSet:
+def pod_set(name: bytes, address: bytes, *, pods: int, ttl: int) -> deltas.RecordSet:
     """SERVICE of a pod's name: its address, port 0. CoreDNS's SRV weight counts the pods that share the address."""
     port = b"\0\0\0\0"
     own = groups([port], [(address, b"")] * pods)
-    octets = bytes([len(name)]) + name + bytes([POD]) + own + NO_GROUPS
-    return struct.pack(">HBIHI", SRV, _SERVICE, ttl, 0, len(octets)) + octets
-
-
-def _record_set(rtype: int, form: int, ttl: int, records: Sequence[bytes]) -> RecordSet:
-    octets = b"".join(records)
-    return struct.pack(">HBIHI", rtype, form, ttl, len(records), len(octets)) + octets
-
-
-def _sized(record: bytes) -> bytes:
-    return len(record).to_bytes(2, "big") + record
+    return deltas.block_set(bytes([len(name)]) + name + bytes([POD]) + own + NO_GROUPS, ttl)
 
 
 # --- groups of addresses and ports -----------------------------------------------------------------------------------

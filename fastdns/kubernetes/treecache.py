@@ -14,13 +14,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from fastdns.config import model
+from fastdns.dns import deltas
 from fastdns.kubernetes import apex, nodes, objects, parts, questions, records
 from fastdns.kubernetes.objects import Kind
 
 logger = logging.getLogger(__name__)
-
-FRAME_MAX = 65536
-"""Octets of operations that `snapshot` and `drain_frames` put together; a larger one goes alone."""
 
 
 class TreeCache:
@@ -185,15 +183,15 @@ class TreeCache:
         return b"".join(self._drain())
 
     def drain_frames(self) -> list[bytes]:
-        """As `drain`, in runs of at most FRAME_MAX octets, except for one larger operation."""
-        return list(_framed(self._drain()))
+        """As `drain`, in runs of at most deltas.FRAME_MAX octets, except for one larger operation."""
+        return list(deltas.pack(self._drain()))
 
     def snapshot(self) -> Iterator[bytes]:
-        """Operations that fill an empty table, in runs of at most FRAME_MAX octets.
+        """Operations that fill an empty table, in runs of at most deltas.FRAME_MAX octets.
 
         Changes may come in between two runs: what `drain` gives afterwards makes the table right.
         """
-        return _framed(self._snapshot())
+        return deltas.pack(self._snapshot())
 
     def set_synced(self, is_synced: bool) -> None:
         """Whether every list is complete: until then a name that isn't known is SERVFAIL, not NXDOMAIN."""
@@ -213,18 +211,18 @@ class TreeCache:
             operations += apex.operations(self)
         if operations:
             self.serial = max(int(self._clock()), self.serial)  # never back, whatever the clock does
-            operations.append(records.serial(self.serial))
+            operations.append(deltas.serial(self.serial))
         if self.is_synced != self._sent_synced:
             self._sent_synced = self.is_synced
-            operations.append(records.synced(self.is_synced))
+            operations.append(deltas.synced(self.is_synced))
         return operations
 
     def _snapshot(self) -> Iterator[bytes]:
-        yield records.primary(self.primary)
+        yield deltas.primary(self.primary)
         for zone in self.zones:
             yield records.zone(zone, self.config.ttl)
-        yield records.serial(self.serial)
-        yield records.synced(self.is_synced)
+        yield deltas.serial(self.serial)
+        yield deltas.synced(self.is_synced)
         yield from apex.operations(self)
         for zone in self.zones:
             yield from self._fixed_operations(zone)
@@ -244,31 +242,31 @@ class TreeCache:
         """The same data below every forward zone; a name over 255 octets is left out."""
         for zone in self.forward:
             if len(labels) + len(zone) <= records.NAME_MAX:
-                yield records.put(labels + zone, made)
+                yield deltas.put(labels + zone, made)
 
     def _removes(self, labels: bytes) -> Iterator[bytes]:
         for zone in self.forward:
             if len(labels) + len(zone) <= records.NAME_MAX:
-                yield records.remove(labels + zone)
+                yield deltas.remove(labels + zone)
 
     # --- fixed names, namespaces, Services ---------------------------------------------------------------------------
 
     def _fixed_operations(self, zone: bytes) -> Iterator[bytes]:
         """`dns-version` (specification 2.1), and the inner names that are NODATA: svc, pod."""
-        text = records.text_set(records.DNS_VERSION, records.DNS_VERSION_TTL)
-        yield records.put(b"\x0bdns-version" + zone, records.data(records.ONLY_THESE, text))
+        text = deltas.text_set(records.DNS_VERSION, records.DNS_VERSION_TTL)
+        yield deltas.put(b"\x0bdns-version" + zone, deltas.data(deltas.ONLY_THESE, text))
         for inner in (b"\3svc", b"\3pod"):
-            yield records.put(inner + zone, records.data(records.TXT_NXDOMAIN))
+            yield deltas.put(inner + zone, deltas.data(deltas.TXT_NXDOMAIN))
 
     def is_exposed(self, space: nodes.Namespace) -> bool:
         return space.exists and (not self._exposed or space.name in self._exposed)
 
     def _namespace_nodes(self, space: nodes.Namespace) -> Iterator[bytes]:
         name = records.label(space.name)
-        yield from self._puts(name + b"\3svc", records.data(records.TXT_NXDOMAIN))
+        yield from self._puts(name + b"\3svc", deltas.data(deltas.TXT_NXDOMAIN))
         if self.config.pods != "disabled":
-            flags = records.TXT_NXDOMAIN | (records.POD_ADDRESSES if self.config.pods == "insecure" else 0)
-            yield from self._puts(name + b"\3pod", records.data(flags))
+            flags = deltas.TXT_NXDOMAIN | (deltas.POD_ADDRESSES if self.config.pods == "insecure" else 0)
+            yield from self._puts(name + b"\3pod", deltas.data(flags))
 
     def _namespace_operations(self, space: nodes.Namespace) -> Iterator[bytes]:
         """A namespace that appears or goes; its Services and pods are marked, since they appear and go with it."""
@@ -293,7 +291,7 @@ class TreeCache:
         if not self.is_exposed(service.space) or service.form in (nodes.ABSENT, nodes.UNUSABLE):
             return None
         if service.form == nodes.EXTERNAL:
-            return records.data(0, records.cname_set(service.own, self.config.ttl))
+            return deltas.data(0, deltas.cname_set(service.own, self.config.ttl))
         endpoints = [one.groups for one in service.slices if one.groups != records.NO_GROUPS]
         headless = service.form == nodes.HEADLESS
         if not endpoints and (headless or self.config.ignore_empty_service):
@@ -301,7 +299,7 @@ class TreeCache:
         made = records.service_set(
             service.labels, headless=headless, own=service.own, endpoints=endpoints, ttl=self.config.ttl
         )
-        return records.data(0, made)
+        return deltas.data(0, made)
 
     def _service_operations(self, service: nodes.Service) -> Iterator[bytes]:
         made = self._service_data(service)
@@ -400,9 +398,9 @@ class TreeCache:
                 continue
             targets = self._ptr_targets(key, decoded)
             if targets:
-                yield records.put(name, records.ptr_data(targets, self.config.ttl))
+                yield deltas.put(name, deltas.ptr_data(targets, self.config.ttl))
             elif always:
-                yield records.remove(name)
+                yield deltas.remove(name)
 
     def _is_served(self, name: bytes) -> bool:
         """Whether a reverse name is in one of our zones: mostly those are in-addr.arpa and ip6.arpa as a whole."""
@@ -480,7 +478,7 @@ class TreeCache:
         address = records.parse_address(text)
         if address is not None and pods and space is not None and self.is_exposed(space):
             made = records.pod_set(labels, address, pods=pods, ttl=self.config.ttl)
-            yield from self._puts(labels, records.data(0, made))
+            yield from self._puts(labels, deltas.data(0, made))
         elif always:
             yield from self._removes(labels)
 
@@ -583,17 +581,3 @@ def _taken(dirty: dict[Any, None]) -> list[Any]:
     taken = list(dirty)
     dirty.clear()
     return taken
-
-
-def _framed(operations: Iterable[bytes]) -> Iterator[bytes]:
-    """Whole operations put together up to FRAME_MAX octets."""
-    run: list[bytes] = []
-    size = 0
-    for operation in operations:
-        if run and size + len(operation) > FRAME_MAX:
-            yield b"".join(run)
-            run, size = [], 0
-        run.append(operation)
-        size += len(operation)
-    if run:
-        yield b"".join(run)

@@ -11,26 +11,18 @@ import dataclasses
 import ipaddress
 import logging
 import os
-import struct
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from fastdns.config import model
-from fastdns.dns import names
+from fastdns.dns import deltas, names
 
 logger = logging.getLogger(__name__)
 
 REVERSE = ("in-addr.arpa.", "ip6.arpa.")
 FIELD_MAX = 1024  # octets; a longer one is no name and no address
-A, PTR, AAAA = 1, 12, 28
-AA = 0x0400
-# Of fastdns/_trie.pxd.
-PUT, REMOVE, ZONE, SYNCED = 1, 2, 3, 5
-NO_SOA, MISS_SERVFAIL, WILDCARD_ONE_LABEL = 4, 8, 16
-ONLY_THESE = 2
-NO_SOA_DATA = bytes(18)  # a SOA that is never given: two empty prefixes, four numbers
-FIXED, WHOLE = 0, 1
-DELTA_MAX = 64 * 1024
+NO_SOA_DATA = deltas.soa_data(b"", b"", refresh=0, retry=0, expire=0, minimum=0)
+"""A SOA that is never given."""
 
 Item = TypeVar("Item")
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -66,7 +58,7 @@ class HostsSource:
             logger.warning("plugin/hosts: File does not exist: %s", self.plugin.path)
         self._stamp = None
         yield from self._replace(self._load() or [])
-        yield struct.pack(">BB", SYNCED, 1)
+        yield deltas.synced(True)
 
     def is_changed(self) -> bool:
         """True if the file is another than the one that is served; one that can't be read is none."""
@@ -103,15 +95,15 @@ class HostsSource:
         self.entries = entries.count
         wanted = {name: encode_addresses(found, self.plugin.ttl) for name, found in entries.forward.items()}
         wanted |= {name: encode_targets(found, self.plugin.ttl) for name, found in entries.reverse.items()}
-        yield from pack_deltas(self._operations(wanted))
+        yield from deltas.pack(self._operations(wanted))
         self._served = wanted
 
     def _operations(self, wanted: dict[bytes, bytes]) -> Iterator[bytes]:
         for name in self._served.keys() - wanted.keys():
-            yield bytes([REMOVE]) + name
+            yield deltas.remove(name)
         for name, data in wanted.items():
             if self._served.get(name) != data:
-                yield bytes([PUT]) + name + struct.pack(">I", len(data)) + data
+                yield deltas.put(name, data)
 
     def _add_line(self, entries: Entries, line: str) -> None:
         fields = line.partition("#")[0].split()
@@ -163,38 +155,15 @@ def is_below(name: bytes, zone: bytes) -> bool:
     return False
 
 
-def encode_zone(zone: str, *, flags: int = NO_SOA | MISS_SERVFAIL | WILDCARD_ONE_LABEL) -> bytes:
-    return (
-        bytes([ZONE])
-        + names.to_canonical_wire(zone)
-        + struct.pack(">HHHHIH", flags, AA, AA, 0, 0, len(NO_SOA_DATA))
-        + NO_SOA_DATA
-    )
+def encode_zone(zone: str) -> bytes:
+    """A zone without a SOA: what isn't there is SERVFAIL."""
+    flags = deltas.NO_SOA | deltas.MISS_SERVFAIL | deltas.WILDCARD_ONE_LABEL
+    return deltas.zone(names.to_canonical_wire(zone), NO_SOA_DATA, flags=flags, nxdomain=0)
 
 
 def encode_addresses(addresses: list[Address], ttl: int) -> bytes:
-    sets = []
-    for version, qtype in ((4, A), (6, AAAA)):
-        packed = [address.packed for address in addresses if address.version == version]
-        if packed:
-            sets.append(struct.pack(">HBIHI", qtype, FIXED, ttl, len(packed), sum(map(len, packed))) + b"".join(packed))
-    return struct.pack(">HB", 0, len(sets)) + b"".join(sets)
+    return deltas.data(0, *deltas.address_sets((address.packed for address in addresses), ttl))
 
 
 def encode_targets(targets: list[bytes], ttl: int) -> bytes:
-    octets = b"".join(struct.pack(">H", len(target)) + target for target in targets)
-    return struct.pack(">HBHBIHI", ONLY_THESE, 1, PTR, WHOLE, ttl, len(targets), len(octets)) + octets
-
-
-def pack_deltas(operations: Iterable[bytes]) -> Iterator[bytes]:
-    """Runs of operations of about DELTA_MAX octets, so that applying one takes little time."""
-    held: list[bytes] = []
-    size = 0
-    for operation in operations:
-        held.append(operation)
-        size += len(operation)
-        if size >= DELTA_MAX:
-            yield b"".join(held)
-            held, size = [], 0
-    if held:
-        yield b"".join(held)
+    return deltas.data(deltas.ONLY_THESE, deltas.ptr_set(targets, ttl))

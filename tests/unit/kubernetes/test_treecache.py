@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from fastdns.dns import deltas
 from fastdns.kubernetes import objects, treecache
 from fastdns.kubernetes.objects import Kind
 from tests.unit.kubernetes import delta, worlds
@@ -222,7 +223,7 @@ def test_frames_hold_whole_operations_up_to_64_kib() -> None:
     tree = worlds.grown(*(service(f"s{number}", f"10.0.{number >> 8}.{number & 255}") for number in range(2000)))
     frames = tree.drain_frames()
     assert len(frames) > 2
-    assert all(len(frame) <= treecache.FRAME_MAX for frame in frames)
+    assert all(len(frame) <= deltas.FRAME_MAX for frame in frames)
     assert len(delta.Table(*frames).names) == 4001
     assert delta.Table(*frames, *tree.snapshot()).names == delta.Table(*tree.snapshot()).names
 
@@ -232,7 +233,7 @@ def test_an_operation_larger_than_a_frame_goes_alone() -> None:
     slices = [slice_of("big", *ends, name=f"big-{number}") for number in range(3)]
     tree = worlds.grown(headless("big"), *slices)
     sizes = [len(frame) for frame in tree.drain_frames()]
-    assert max(sizes) > treecache.FRAME_MAX
+    assert max(sizes) > deltas.FRAME_MAX
 
 
 def test_changes_during_a_snapshot_are_in_what_follows() -> None:

@@ -3,6 +3,7 @@ import struct
 
 import pytest
 
+from fastdns._trie import Operation
 from fastdns.config import model
 from fastdns.dns import names
 from fastdns.server import hosts
@@ -23,16 +24,16 @@ def read_operations(deltas: list[bytes]) -> dict[str, bytes | None]:
     octets = b"".join(deltas)
     while octets:
         kind, octets = octets[0], octets[1:]
-        if kind == hosts.SYNCED:
+        if kind == Operation.SYNCED:
             octets = octets[1:]
             continue
         end = 0
         while octets[end]:
             end += octets[end] + 1
         name, octets = names.from_wire(octets[: end + 1]), octets[end + 1 :]
-        if kind == hosts.ZONE:
+        if kind == Operation.ZONE:
             octets = octets[14 + 18 :]
-        elif kind == hosts.REMOVE:
+        elif kind == Operation.REMOVE:
             found[name] = None
         else:
             (size,) = struct.unpack(">I", octets[:4])
