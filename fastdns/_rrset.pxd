@@ -18,6 +18,7 @@ cpdef enum Form:
     ZONED = 2
     PRIMARY_ZONED = 3
     SERVICE = 4
+    ZONAL = 5               # a SERVICE with ZONES, once it is kept: a delta says SERVICE
 
 cdef struct RecordSet:
     uint32_t at             # of its octets, behind the NameData

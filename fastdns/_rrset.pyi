@@ -13,3 +13,4 @@ class Form(enum.IntEnum):
     ZONED = 2
     PRIMARY_ZONED = 3
     SERVICE = 4
+    ZONAL = 5

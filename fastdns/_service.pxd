@@ -1,8 +1,7 @@
 """A Kubernetes Service in one block of octets: its addresses, ports and endpoints, and what A, AAAA and SRV find in it.
 
 The layout is the SERVICE form of a delta (drawn in fastdns/_trie.pxd). A block is checked once, by check_service,
-before it is kept; two bits of each address's family octet then tell whether the same name or the same address stood
-before it.
+before it is kept; three bits of each address's family octet then tell what else of the block is equal to it.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
@@ -13,22 +12,29 @@ from fastdns._wire cimport Writer
 cpdef enum ServiceFlag:
     HEADLESS = 1
     POD = 2
+    ZONES = 4
+    CLUSTERS = 8
 
 cdef enum:
+    PLACED = 12             # ZONES or CLUSTERS: groups of endpoints begin with labels
     FAMILY_MASK = 0x0F
-    NAME_SEEN = 0x80        # an address before it has the same endpoint name
-    ADDRESS_SEEN = 0x40     # an address before it is equal
+    NAME_REPEATS = 0x80     # another address of these groups has the same endpoint name
+    ADDRESS_REPEATS = 0x40  # another address is equal
+    ADDRESS_SEEN = 0x20     # an address before it is equal
 
 cdef struct Asked:
     # The part of a question that stands left of a Service's name.
-    uint8_t labels          # 0: the Service itself; 1: an endpoint; 2: a port and a protocol
+    uint8_t labels          # 0: the Service itself; 1: an endpoint; 2: a port and a protocol, or endpoint and cluster
     const uint8_t* first    # leftmost label, with its length octet, canonical
     const uint8_t* second
+    const uint8_t* place    # with ZONES: labels of the zone that is asked for
+    uint8_t place_len       # 0: any
 
-cdef struct Addresses:      # how many addresses of each family answer a question, equal ones counted once
-    uint32_t v4
+cdef struct Addresses:      # how many addresses of each family answer a question
+    uint32_t v4             # equal ones are counted once where nothing stands left of the Service's name
     uint32_t v6
     uint32_t entries        # (address, port) pairs, equal ones counted: what SRV weights are shares of
+    bint bare               # no address, but the name exists: a ServiceImport that has no IPs yet
 
 cdef struct Zonal:
     # Where the zone of an answer is spelt: record data of the cluster ends in it.

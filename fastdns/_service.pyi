@@ -5,3 +5,5 @@ import enum
 class ServiceFlag(enum.IntEnum):
     HEADLESS = 1
     POD = 2
+    ZONES = 4
+    CLUSTERS = 8

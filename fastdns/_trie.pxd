@@ -35,9 +35,13 @@ A delta is a run of operations. Integers in network order; names canonical (lowe
                  u8 flags                    1 HEADLESS: the Service's own answers come from its endpoint groups
                                          2 POD: a pod, named after its address (port 0, no names); one or two labels
                                            before it change nothing. `a-b-c-d.ns.pod` with `pods verified`
+                                         4 ZONES: names below are `ZONE.pin` and `ZONE.prefer`, the block's own has
+                                           nothing. `_zone.name.ns.svc` with `zonal`
+                                         8 CLUSTERS: endpoints' names are `endpoint.cluster`. A ServiceImport
                  u16 count  group*           groups of the Service itself (one, of its cluster IPs; none if headless)
                  u16 count  group*           groups of endpoints, one for each EndpointSlice
-    group        u8 count  port*  u32 count  address*
+    group        [place]  u8 count  port*  u32 count  address*
+    place        u8 size  labels             only of endpoints, and only with ZONES (the zone; none: empty) or CLUSTERS
     port         u16 number  u8 size name  u8 size protocol     lower case; 65535 and both empty: a group without ports
     address      u8 family (4, 6)  4 or 16 octets  u8 size label    the endpoint's name, as it stands; empty with IPv4:
                                              the address with dashes; always empty in the Service's own groups

@@ -5,7 +5,7 @@ compression and truncation. Neither allocates.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
-from libc.string cimport memcpy
+from libc.string cimport memcmp, memcpy
 
 from fastdns._packet cimport (
     AAAA,
@@ -39,6 +39,7 @@ from fastdns._rrset cimport (
     SERVICE,
     TXT_NXDOMAIN,
     WHOLE,
+    ZONAL,
     NameData,
     RecordSet,
     octets_of,
@@ -123,7 +124,7 @@ cdef Outcome _decide_service(Finding* finding, const uint8_t* octets, size_t siz
     count_addresses(octets, size, &finding.asked, &found)
     finding.entries = found.entries
     if found.entries == 0:
-        return _miss(finding)
+        return NODATA if found.bare and qtype != TXT else _miss(finding)
     if qtype == A:
         return HIT if found.v4 else NODATA
     if qtype == AAAA:
@@ -145,11 +146,33 @@ cdef Outcome _decide_service_name(Finding* finding, const NameData* data, const 
     return _decide_service(finding, octets, service.size, qtype)
 
 
+cdef Outcome _decide_zonal(Finding* finding, const NameData* data, const RecordSet* service, const uint8_t* name,
+                           const uint8_t* label_at, uint8_t remaining, uint16_t qtype) noexcept nogil:
+    """`ZONE.pin` and `ZONE.prefer` below `_zone` and a headless Service, which then exist for any zone. A zone may have
+    several labels.
+    """
+    cdef const uint8_t* directive = name + label_at[remaining - 1]
+    cdef bint prefers = memcmp(directive, b"\6prefer", 7) == 0
+    cdef Outcome outcome
+    if remaining < 2 or not (prefers or memcmp(directive, b"\3pin", 4) == 0):
+        return _miss(finding)
+    finding.data = data
+    finding.records = service
+    finding.asked.labels = 0
+    finding.asked.place = name
+    finding.asked.place_len = label_at[remaining - 1]
+    outcome = _decide_service(finding, octets_of(data, service), service.size, qtype)
+    if finding.entries == 0 and prefers:
+        finding.asked.place_len = 0
+        outcome = _decide_service(finding, octets_of(data, service), service.size, qtype)
+    return outcome if finding.entries else NODATA
+
+
 cdef Outcome _decide_data(Finding* finding, const NameData* data, uint16_t qtype) noexcept nogil:
     """A name that holds something."""
     finding.data = data
     finding.records = _set_of(data, qtype)
-    if finding.records != NULL:
+    if finding.records != NULL and finding.records.form != ZONAL:
         finding.entries = finding.records.count
         return HIT
     if (qtype == A or qtype == AAAA) and _set_of(data, CNAME) != NULL:
@@ -182,6 +205,9 @@ cdef Outcome _decide_below(Finding* finding, const Query* query, const Match* ma
         if service != NULL and service.form == SERVICE and match.remaining <= SERVICE_LABELS_MAX:
             return _decide_service_name(finding, data, service, &query.name_key[0], &query.label_at[0],
                                         match.remaining, query.qtype)
+        if service != NULL and service.form == ZONAL:
+            return _decide_zonal(finding, data, service, &query.name_key[0], &query.label_at[0], match.remaining,
+                                 query.qtype)
         if data.flags & POD_ADDRESSES and match.remaining <= POD_LABELS_MAX:
             label = query.name_key + query.label_at[match.remaining - 1]
             if _take_pod(finding, label, query.name_key + finding.zone_at):
@@ -260,6 +286,10 @@ cdef Outcome _decide_target_below(Finding* finding, const Match* match, uint16_t
             return NODATA
         outcome = _decide_service(finding, finding.pod, finding.pod_len, qtype)
         return HIT if outcome == HIT else NODATA
+    if service != NULL and service.form == ZONAL:
+        outcome = _decide_zonal(finding, data, service, &finding.target[0], &finding.target_labels[0],
+                                match.remaining, qtype)
+        return HIT if outcome == HIT else NODATA
     if service == NULL or service.form != SERVICE or match.remaining > SERVICE_LABELS_MAX:
         return NODATA
     outcome = _decide_service_name(finding, data, service, &finding.target[0], &finding.target_labels[0],
@@ -305,7 +335,7 @@ cdef void find_answer(const Table* table, const Query* query, const Walk* begun,
     finding.pod_len = 0
     finding.records = NULL
     finding.data = NULL
-    finding.asked.labels = 0
+    finding.asked.labels = finding.asked.place_len = 0
     finding.is_soa = False
     if query.qtype == SOA and match.zone.flags & NO_SOA == 0:
         if match.remaining == 0 and match.zone_at == 0:
@@ -526,7 +556,7 @@ cdef void _write_positive(Writer* writer, const Query* query, const Finding* fin
     counts.answer = finding.chain_len
     if finding.outcome == FOLLOW:
         return
-    if finding.pod_len or finding.records.form == SERVICE:
+    if finding.pod_len or finding.records.form >= SERVICE:
         _write_service(writer, query, finding, limits, owner, counts)
         return
     ttl = _bounded(finding.records.ttl, &limits.success)

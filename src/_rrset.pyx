@@ -8,7 +8,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.stdlib cimport free, malloc
 
 from fastdns._packet cimport AAAA, CNAME, IN, MESSAGE_MAX, NAME_MAX, NS, OWNER_IS_QNAME, SRV, A
-from fastdns._service cimport Addresses, Asked, check_service, count_addresses, write_addresses
+from fastdns._service cimport ZONES, Addresses, Asked, check_service, count_addresses, write_addresses
 from fastdns._wire cimport (
     Reader,
     Writer,
@@ -95,10 +95,14 @@ cdef Status _read_set(Reader* reader, RawSet* raw) noexcept nogil:
         return OK if _check_variable(raw) else BROKEN
     if raw.rtype != SRV or raw.count:
         return BROKEN
-    # The delta's own octets get the SEEN bits: they are the caller's private copy.
+    # The delta's own octets get the bits of repetition: they are the caller's private copy.
     if not check_service(<uint8_t*>raw.octets, raw.size):
         return BROKEN
-    nothing.labels = 0
+    if raw.octets[raw.octets[0] + 1] & ZONES:
+        raw.form = ZONAL
+        raw.derived.v4 = raw.derived.v6 = raw.derived.entries = 0
+        return OK
+    nothing.labels = nothing.place_len = 0
     count_addresses(raw.octets, raw.size, &nothing, &raw.derived)
     return OK if raw.derived.v4 <= 0xFFFF and raw.derived.v6 <= 0xFFFF else BROKEN
 
@@ -108,7 +112,7 @@ cdef size_t _kept_size(const RawSet* raw, uint8_t* sets) noexcept nogil:
     sets[0] += 1
     if raw.form == FIXED:
         return raw.size + <size_t>raw.count * RECORD_HEAD
-    if raw.form != SERVICE:
+    if raw.form < SERVICE:
         return raw.size
     sets[0] += (raw.derived.v4 > 0) + (raw.derived.v6 > 0)
     return raw.size + raw.derived.v4 * (RECORD_HEAD + <size_t>4) + raw.derived.v6 * (RECORD_HEAD + <size_t>16)
@@ -143,7 +147,7 @@ cdef uint8_t _keep_service(RecordSet* records, Writer* writer, const RawSet* raw
     cdef uint8_t count = 0
     cdef uint32_t entries
     cdef size_t start
-    nothing.labels = 0
+    nothing.labels = nothing.place_len = 0
     if raw.derived.v4:
         start = writer.pos
         write_addresses(writer, raw.octets, raw.size, &nothing, 4, raw.ttl)
@@ -157,7 +161,7 @@ cdef uint8_t _keep_service(RecordSet* records, Writer* writer, const RawSet* raw
     start = writer.pos
     write_octets(writer, raw.octets, raw.size)
     entries = raw.derived.entries if raw.derived.entries < 0xFFFF else 0xFFFF
-    _add_set(records + count, writer, start, raw, raw.rtype, SERVICE, <uint16_t>entries)
+    _add_set(records + count, writer, start, raw, raw.rtype, raw.form, <uint16_t>entries)
     return count + 1
 
 
@@ -191,7 +195,7 @@ cdef Status read_data(const uint8_t* octets, size_t size, NameData** made) noexc
     records = <RecordSet*>(data + 1)
     writer = writer_over(<uint8_t*>(records + kept), total)
     for index in range(count):
-        if raw[index].form == SERVICE:
+        if raw[index].form >= SERVICE:
             records += _keep_service(records, &writer, &raw[index])
             continue
         start = writer.pos

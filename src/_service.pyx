@@ -1,12 +1,13 @@
 """A Kubernetes Service in one block of octets: its addresses, ports and endpoints, and what A, AAAA and SRV find in it.
 
 What CoreDNS's kubernetes plugin does with a list of objects, entry by entry, is done here over the block: an entry is
-a pair of an address and a port of its group that the question matches.
+a pair of an address and a port of its group that the question matches. Every pass over a block is linear in its size,
+however often its addresses and names repeat.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memcmp, memcpy, memset
 
 from fastdns._dashed cimport is_mapped, parse_ipv4, parse_ipv6
 from fastdns._packet cimport AAAA, IN, OWNER_IS_QNAME, SRV, A
@@ -19,6 +20,7 @@ from fastdns._wire cimport (
     read_u16,
     read_u32,
     reader_over,
+    rewind_to,
     write_octets,
     write_u8,
     write_u16,
@@ -32,6 +34,8 @@ cdef enum:
     PORTS_MAX = 255
     POINTER = 0xC000
     DASHED_MAX = 15         # "255-255-255-255"
+    PORTS_COMPARED = 16     # of a group; among more, equal numbers are taken for granted
+    TOLD_SLOTS = 8192       # twice as many as there are records in the largest message
 
 
 cdef struct Port:
@@ -43,7 +47,7 @@ cdef struct Port:
 
 
 cdef struct Address:
-    uint8_t family          # with its NAME_SEEN and ADDRESS_SEEN bits
+    uint8_t family          # with its NAME_REPEATS, ADDRESS_REPEATS and ADDRESS_SEEN bits
     uint8_t size            # 4 or 16
     uint8_t label_len
     const uint8_t* octets
@@ -55,14 +59,20 @@ cdef struct Walk:
     Reader reader
     const uint8_t* name     # the Service's labels below its zone, no root
     uint8_t name_len
+    uint8_t flags           # ServiceFlag
     bint own                # walks the Service's own groups, not its endpoints
+    bint by_endpoint        # the question names an endpoint
+    bint by_port            # the question names a port and a protocol
+    bint is_first           # the address is the first of its group
+    bint own_repeats        # the Service's own groups are several, with the same name
+    bint bare               # a port of the Service's own matched, without any address
     uint16_t groups_left
-    const uint8_t* ports    # of the group that the walk is in
-    uint8_t port_count
+    const uint8_t* place    # labels of the group's zone or cluster; NULL: groups have none
+    uint8_t place_len
     uint8_t matching        # ports that the question matches
-    uint8_t first_matching  # index of the first of these
-    const uint8_t* first_port   # and where it stands
+    const uint8_t* first_port   # where the first of these stands
     bint has_number         # one of these is a real port, which SRV tells
+    bint port_repeats       # two of these may have the same number
     uint32_t addresses_left     # of the group
     uint8_t dashed[4]       # the asked endpoint label as an IPv4 address, if is_dashed
     bint is_dashed
@@ -91,22 +101,27 @@ cdef void _read_address(Reader* reader, Address* address) noexcept nogil:
     address.label = read_octets(reader, address.label_len)
 
 
-cdef uint32_t _skip_ports(Reader* reader) noexcept nogil:
+cdef uint32_t _skip_head(Reader* reader, bint is_placed, bint* has_ports) noexcept nogil:
     """Read over a group's head; how many addresses follow."""
     cdef Port port
-    cdef uint8_t left = read_u8(reader)
+    cdef uint8_t left
+    if is_placed:
+        read_octets(reader, read_u8(reader))
+    left = read_u8(reader)
+    has_ports[0] = left > 0
     while left and not reader.failed:
         left -= 1
         _read_port(reader, &port)
     return read_u32(reader)
 
 
-cdef void _skip_groups(Reader* reader, uint16_t count) noexcept nogil:
+cdef void _skip_own_groups(Reader* reader, uint16_t count) noexcept nogil:
     cdef uint32_t addresses
     cdef Address address
+    cdef bint has_ports
     while count and not reader.failed:
         count -= 1
-        addresses = _skip_ports(reader)
+        addresses = _skip_head(reader, False, &has_ports)
         while addresses and not reader.failed:
             addresses -= 1
             _read_address(reader, &address)
@@ -135,9 +150,9 @@ cdef bint _same_address(const Address* left, const Address* right) noexcept nogi
     return left.size == right.size and memcmp(left.octets, right.octets, left.size) == 0
 
 
-cdef bint _was_seen(uint32_t* table, uint32_t mask, uint8_t* base, size_t size, const Address* address, size_t at,
-                    bint by_name) noexcept nogil:
-    """Look an address up in a set of earlier ones (positions + 1 in `base`); add it if it is new."""
+cdef size_t _find_equal(uint32_t* table, uint32_t mask, uint8_t* base, size_t size, const Address* address, size_t at,
+                        bint by_name) noexcept nogil:
+    """The position of an earlier equal address in `base`; 0: none, and this one is added."""
     cdef Reader reader
     cdef Address other
     cdef uint32_t slot
@@ -147,56 +162,64 @@ cdef bint _was_seen(uint32_t* table, uint32_t mask, uint8_t* base, size_t size, 
         slot = <uint32_t>_mix(2, address.octets, address.size) & mask
     while table[slot]:
         reader = reader_over(base, size)
-        reader.pos = table[slot] - 1
+        reader.pos = table[slot]
         _read_address(&reader, &other)
         if _same_name(address, &other) if by_name else _same_address(address, &other):
-            return True
+            return table[slot]
         slot = (slot + 1) & mask
-    table[slot] = <uint32_t>(at + 1)
-    return False
+    table[slot] = <uint32_t>at
+    return 0
 
 
-cdef bint _mark_seen(uint8_t* octets, size_t size, size_t groups_at, uint16_t groups, bint is_own) noexcept nogil:
-    """Set the SEEN bits of every address of a run of groups. False: out of memory."""
+cdef void _mark_address(uint8_t* octets, size_t size, size_t at, const Address* address, uint32_t* names,
+                        uint32_t* addresses, uint32_t mask) noexcept nogil:
+    """Set the bits of one address, and of the first one that is equal."""
+    cdef size_t equal_at = _find_equal(names, mask, octets, size, address, at, True)
+    if equal_at:
+        octets[equal_at] |= NAME_REPEATS
+        octets[at] |= NAME_REPEATS
+    equal_at = _find_equal(addresses, mask, octets, size, address, at, False)
+    if equal_at:
+        octets[equal_at] |= ADDRESS_REPEATS
+        octets[at] |= ADDRESS_REPEATS | ADDRESS_SEEN
+
+
+cdef bint _mark_repeats(uint8_t* octets, size_t size, size_t groups_at, uint16_t groups, bint is_placed) noexcept nogil:
+    """Set the bits of every address of a run of groups. False: out of memory.
+
+    A group without ports answers nothing: nothing repeats what stands there.
+    """
     cdef Reader reader = reader_over(octets, size)
     cdef uint32_t left
     cdef Address address
     cdef uint32_t mask = 15
     cdef uint32_t* names
-    cdef uint32_t* addresses
     cdef size_t at
-    cdef bint is_first = True
+    cdef bint has_ports
     while mask < size // 3:         # an address has at least 6 octets: the tables stay half empty
         mask = mask * 2 + 1
     names = <uint32_t*>calloc(2 * (<size_t>mask + 1), sizeof(uint32_t))
     if names == NULL:
         return False
-    addresses = names + mask + 1
     reader.pos = groups_at
     while groups:
         groups -= 1
-        left = _skip_ports(&reader)
+        left = _skip_head(&reader, is_placed, &has_ports)
         while left:
             left -= 1
             at = reader.pos
             _read_address(&reader, &address)
             octets[at] = address.family & FAMILY_MASK
-            if not is_first if is_own else _was_seen(names, mask, octets, size, &address, at, True):
-                octets[at] |= NAME_SEEN         # a Service's own addresses all have its name
-            if _was_seen(addresses, mask, octets, size, &address, at, False):
-                octets[at] |= ADDRESS_SEEN
-            is_first = False
+            if has_ports:
+                _mark_address(octets, size, at, &address, names, names + mask + 1, mask)
     free(names)
     return True
 
 
-cdef bint _check_name(Reader* reader) noexcept nogil:
-    """Labels without root, filling their size octet exactly."""
-    cdef uint8_t size = read_u8(reader)
+cdef bint _check_labels(Reader* reader, uint8_t size) noexcept nogil:
+    """Labels without root, filling `size` octets exactly."""
     cdef uint8_t label
     cdef size_t end = reader.pos + size
-    if size == 0:
-        return False
     while reader.pos < end and not reader.failed:
         label = read_u8(reader)
         if label == 0 or label > LABEL_MAX:
@@ -205,14 +228,20 @@ cdef bint _check_name(Reader* reader) noexcept nogil:
     return reader.pos == end and not reader.failed
 
 
-cdef bint _check_groups(Reader* reader, uint16_t count, bint is_own) noexcept nogil:
+cdef bint _check_groups(Reader* reader, uint16_t count, bint is_own, bint is_placed) noexcept nogil:
     """Only a Service's own addresses and IPv4 endpoints go without a label: it can't be derived from an IPv6 address.
     """
     cdef uint32_t addresses
     cdef Address address
+    cdef size_t at
+    cdef bint has_ports
     while count:
         count -= 1
-        addresses = _skip_ports(reader)
+        at = reader.pos
+        if is_placed and not _check_labels(reader, read_u8(reader)):
+            return False
+        reader.pos = at
+        addresses = _skip_head(reader, is_placed, &has_ports)
         while addresses and not reader.failed:
             addresses -= 1
             _read_address(reader, &address)
@@ -226,23 +255,25 @@ cdef bint _check_groups(Reader* reader, uint16_t count, bint is_own) noexcept no
 
 
 cdef bint check_service(uint8_t* octets, size_t size) noexcept nogil:
-    """True if the block is well-formed; its SEEN bits are then set. False too when memory is short."""
+    """True if the block is well-formed; the bits of its addresses are then set. False too when memory is short."""
     cdef Reader reader = reader_over(octets, size)
     cdef uint16_t own_groups, endpoint_groups
     cdef size_t own_at, endpoints_at
-    if not _check_name(&reader):
+    cdef uint8_t name_len = read_u8(&reader)
+    cdef bint is_placed
+    if name_len == 0 or not _check_labels(&reader, name_len):
         return False
-    read_u8(&reader)
+    is_placed = read_u8(&reader) & PLACED != 0
     own_groups = read_u16(&reader)
     own_at = reader.pos
-    if not _check_groups(&reader, own_groups, True):
+    if not _check_groups(&reader, own_groups, True, False):
         return False
     endpoint_groups = read_u16(&reader)
     endpoints_at = reader.pos
-    if not _check_groups(&reader, endpoint_groups, False) or reader.failed or reader.pos != size:
+    if not _check_groups(&reader, endpoint_groups, False, is_placed) or reader.failed or reader.pos != size:
         return False
-    return (_mark_seen(octets, size, own_at, own_groups, True)
-            and _mark_seen(octets, size, endpoints_at, endpoint_groups, False))
+    return (_mark_repeats(octets, size, own_at, own_groups, False)
+            and _mark_repeats(octets, size, endpoints_at, endpoint_groups, is_placed))
 
 
 # --- what a question matches ----------------------------------------------------------------------------------------
@@ -279,58 +310,92 @@ cdef bint _service_label_is(const uint8_t* asked, const uint8_t* text, uint8_t t
     return True
 
 
+cdef bint _names_port(const uint8_t* first, const uint8_t* second) noexcept nogil:
+    """Where an endpoint and its cluster may stand too, an underscore tells a port and its protocol."""
+    return first[0] and first[1] == UNDERSCORE or second[0] and second[1] == UNDERSCORE
+
+
 cdef void _start(Walk* walk, const uint8_t* octets, size_t size, const Asked* asked) noexcept nogil:
     """Stand before the first entry of the groups that the question is about."""
-    cdef uint8_t flags
     cdef uint16_t own_groups
     walk.reader = reader_over(octets, size)
     walk.name_len = read_u8(&walk.reader)
     walk.name = read_octets(&walk.reader, walk.name_len)
-    flags = read_u8(&walk.reader)
-    walk.own = asked.labels != 1 and not flags & HEADLESS
-    walk.is_dashed = asked.labels == 1 and parse_ipv4(asked.first, walk.dashed)
+    walk.flags = read_u8(&walk.reader)
+    walk.by_port = asked.labels == 2 and (not walk.flags & CLUSTERS or _names_port(asked.first, asked.second))
+    walk.by_endpoint = asked.labels == 1 or (asked.labels == 2 and not walk.by_port)
+    walk.own = not walk.by_endpoint and not walk.flags & HEADLESS
+    walk.is_dashed = walk.by_endpoint and parse_ipv4(asked.first, walk.dashed)
+    walk.bare = False
+    walk.place = NULL
+    walk.place_len = 0
     own_groups = read_u16(&walk.reader)
+    walk.own_repeats = walk.own and own_groups > 1
     if walk.own:
         walk.groups_left = own_groups
     else:
-        _skip_groups(&walk.reader, own_groups)
+        _skip_own_groups(&walk.reader, own_groups)
         walk.groups_left = read_u16(&walk.reader)
     walk.addresses_left = 0
 
 
 cdef bint _has_name(const Walk* walk, const Address* address, const Asked* asked) noexcept nogil:
-    if asked.labels != 1:
+    if not walk.by_endpoint:
         return True
     if address.label_len:
         return _label_is(asked.first, address.label, address.label_len)
     return walk.is_dashed and address.size == 4 and memcmp(walk.dashed, address.octets, 4) == 0
 
 
-cdef bint _port_matches(const Port* port, const Asked* asked) noexcept nogil:
-    return asked.labels != 2 or (_service_label_is(asked.first, port.name, port.name_len)
-                                 and _service_label_is(asked.second, port.protocol, port.protocol_len))
+cdef bint _port_matches(const Walk* walk, const Port* port, const Asked* asked) noexcept nogil:
+    return not walk.by_port or (_service_label_is(asked.first, port.name, port.name_len)
+                                and _service_label_is(asked.second, port.protocol, port.protocol_len))
+
+
+cdef bint _is_in_place(const Walk* walk, const Asked* asked) noexcept nogil:
+    """True if the question asks for the zone or the cluster of the group at hand, or for none."""
+    if walk.flags & ZONES:
+        return asked.place_len == 0 or (asked.place_len == walk.place_len
+                                        and memcmp(asked.place, walk.place, asked.place_len) == 0)
+    if not walk.by_endpoint or walk.place == NULL:
+        return True
+    if asked.labels == 1 or walk.place_len == 0:
+        return asked.labels == 1 and walk.place_len == 0
+    return walk.place[0] == walk.place_len - 1 and _label_is(asked.second, walk.place + 1, walk.place[0])
 
 
 cdef void _enter_group(Walk* walk, const Asked* asked) noexcept nogil:
     """Read the next group's head, and which of its ports the question matches: the same for all its addresses."""
+    cdef uint16_t numbers[PORTS_COMPARED]
     cdef Port port
-    cdef uint8_t count = read_u8(&walk.reader)
-    cdef uint8_t index
+    cdef uint8_t count, earlier
+    cdef uint8_t _index
     cdef size_t at
-    walk.ports = walk.reader.data + walk.reader.pos
-    walk.port_count = count
+    if walk.flags & PLACED and not walk.own:
+        walk.place_len = read_u8(&walk.reader)
+        walk.place = read_octets(&walk.reader, walk.place_len)
+    count = read_u8(&walk.reader)
     walk.matching = 0
     walk.has_number = False
-    for index in range(count):
+    walk.port_repeats = count > PORTS_COMPARED
+    for _index in range(count):
         at = walk.reader.pos
         _read_port(&walk.reader, &port)
-        if _port_matches(&port, asked):
-            if walk.matching == 0:
-                walk.first_matching = index
-                walk.first_port = walk.reader.data + at
-            walk.matching += 1
-            walk.has_number = walk.has_number or not _is_portless(&port)
+        if not _port_matches(walk, &port, asked):
+            continue
+        if walk.matching == 0:
+            walk.first_port = walk.reader.data + at
+        if count <= PORTS_COMPARED:
+            for earlier in range(walk.matching):
+                walk.port_repeats = walk.port_repeats or numbers[earlier] == port.number
+            numbers[walk.matching] = port.number
+        walk.matching += 1
+        walk.has_number = walk.has_number or not _is_portless(&port)
     walk.addresses_left = read_u32(&walk.reader)
+    walk.is_first = True
+    walk.bare = walk.bare or (walk.own and walk.matching and walk.addresses_left == 0)
+    if not _is_in_place(walk, asked):
+        walk.matching = 0
 
 
 cdef uint8_t _next_entry(Walk* walk, const Asked* asked, Address* address) noexcept nogil:
@@ -347,70 +412,56 @@ cdef uint8_t _next_entry(Walk* walk, const Asked* asked, Address* address) noexc
         _enter_group(walk, asked)
 
 
-cdef enum Same:
-    SAME_ADDRESS = 0
-    SAME_NAME_AND_ADDRESS = 1
-    SAME_NAME_AND_PORT = 2
-
-
-cdef bint _has_port(const Walk* walk, const Asked* asked, uint16_t number, uint8_t before) noexcept nogil:
-    """True if one of the first `before` ports of the walk's group matches and has this number."""
-    cdef Reader reader = reader_over(walk.reader.data, walk.reader.size)
-    cdef Port port
-    cdef uint8_t _index
-    if before <= walk.first_matching:
-        return False
-    reader.pos = <size_t>(walk.ports - walk.reader.data)
-    for _index in range(before):
-        _read_port(&reader, &port)
-        if port.number == number and _port_matches(&port, asked) and not _is_portless(&port):
-            return True
-    return False
-
-
-cdef bint _stood_before(const uint8_t* octets, size_t size, const Asked* asked, const Address* address, Same same,
-                        uint16_t port) noexcept nogil:
-    """True if a matching entry before `address` is the same in that sense. Walked only for addresses with a SEEN bit.
-    """
-    cdef Walk walk
-    cdef Address other
-    _start(&walk, octets, size, asked)
-    while _next_entry(&walk, asked, &other):
-        if other.octets == address.octets:
-            return False
-        if same == SAME_ADDRESS:
-            if _same_address(&other, address):
-                return True
-        elif walk.own or _same_name(&other, address):
-            if same == SAME_NAME_AND_ADDRESS:
-                if _same_address(&other, address) and walk.has_number:
-                    return True             # write_glue has it already
-            elif _has_port(&walk, asked, port, walk.port_count):
-                return True
-    return False
-
-
-cdef bint _is_repeated(const uint8_t* octets, size_t size, const Asked* asked, const Address* address) noexcept nogil:
-    return address.family & ADDRESS_SEEN and _stood_before(octets, size, asked, address, SAME_ADDRESS, 0)
-
-
 cdef void count_addresses(const uint8_t* octets, size_t size, const Asked* asked, Addresses* found) noexcept nogil:
-    """Count what a question finds; all zero: the name does not exist."""
+    """Count what a question finds; no entries: the name does not exist, unless it is bare."""
     cdef Walk walk
     cdef Address address
     cdef uint8_t ports
+    cdef bint counts_once = asked.labels == 0 and asked.place_len == 0
     _start(&walk, octets, size, asked)
     found.v4 = found.v6 = found.entries = 0
     while True:
         ports = _next_entry(&walk, asked, &address)
         if ports == 0:
+            found.bare = walk.bare
             return
         found.entries += ports
-        if not _is_repeated(octets, size, asked, &address):
-            if address.size == 4:
-                found.v4 += 1
-            else:
-                found.v6 += 1
+        if counts_once and address.family & ADDRESS_SEEN:
+            continue
+        if address.size == 4:
+            found.v4 += 1
+        else:
+            found.v6 += 1
+
+
+# --- telling things once ----------------------------------------------------------------------------------------------
+
+cdef struct Told:
+    # The records of a message that may come again, by their octets: open addressing, cleared when first used.
+    bint is_used
+    uint16_t slots[TOLD_SLOTS]      # where a record starts; 0: free
+
+
+cdef bint _is_told(Told* told, const Writer* writer, size_t start) noexcept nogil:
+    """True if the record written from `start` to the end equals one that was given here before; else it is kept.
+
+    Records are at least 16 octets of a message of at most 65535, so that at most half of the slots are taken. A record
+    tells its own length: one that begins with the octets of another is that one.
+    """
+    cdef size_t size = writer.pos - start
+    cdef uint32_t slot
+    if writer.failed:
+        return False
+    if not told.is_used:
+        told.is_used = True
+        memset(told.slots, 0, sizeof(told.slots))
+    slot = <uint32_t>_mix(3, writer.data + start, size) & (TOLD_SLOTS - 1)
+    while told.slots[slot]:
+        if memcmp(writer.data + told.slots[slot], writer.data + start, size) == 0:
+            return True
+        slot = (slot + 1) & (TOLD_SLOTS - 1)
+    told.slots[slot] = <uint16_t>start
+    return False
 
 
 # --- writing --------------------------------------------------------------------------------------------------------
@@ -428,23 +479,38 @@ cdef void write_addresses(Writer* writer, const uint8_t* octets, size_t size, co
                           uint32_t ttl) noexcept nogil:
     """The A (family 4) or AAAA (6) records that a question finds, each once, owned by the question's name."""
     cdef Walk walk
+    cdef Told told
     cdef Address address
+    cdef bint counts_once = asked.labels == 0 and asked.place_len == 0      # then the first of equal ones is in it
+    cdef size_t start
+    told.is_used = False
     _start(&walk, octets, size, asked)
     while not writer.failed and _next_entry(&walk, asked, &address):
-        if (address.family & FAMILY_MASK) == family and not _is_repeated(octets, size, asked, &address):
-            write_u16(writer, OWNER_IS_QNAME)
-            _write_address(writer, &address, ttl)
+        if (address.family & FAMILY_MASK) != family or (counts_once and address.family & ADDRESS_SEEN):
+            continue
+        start = writer.pos
+        write_u16(writer, OWNER_IS_QNAME)
+        _write_address(writer, &address, ttl)
+        if not counts_once and address.family & ADDRESS_REPEATS and _is_told(&told, writer, start):
+            rewind_to(writer, start)
 
 
-cdef void _write_endpoint_label(Writer* writer, const Address* address) noexcept nogil:
-    """The endpoint's own label: its name, or its IPv4 address with dashes."""
-    cdef uint8_t text[1 + DASHED_MAX + 1]
-    cdef uint8_t length = 1
-    cdef uint8_t at, part
+cdef void _write_endpoint_label(Writer* writer, const Walk* walk, const Address* address) noexcept nogil:
+    """The endpoint's labels below its Service: its own, and its cluster's."""
     if address.label_len:
         write_u8(writer, address.label_len)
         write_octets(writer, address.label, address.label_len)
-        return
+    else:
+        _write_dashed(writer, address)
+    if walk.flags & CLUSTERS:
+        write_octets(writer, walk.place, walk.place_len)
+
+
+cdef void _write_dashed(Writer* writer, const Address* address) noexcept nogil:
+    """An IPv4 address with dashes, as a label."""
+    cdef uint8_t text[1 + DASHED_MAX + 1]
+    cdef uint8_t length = 1
+    cdef uint8_t at, part
     for at in range(4):
         part = address.octets[at]
         if part >= 100:
@@ -474,7 +540,7 @@ cdef uint16_t _write_srv(Writer* writer, const Walk* walk, const Address* addres
     write_u16(writer, weight)
     write_u16(writer, port)
     if not walk.own:
-        _write_endpoint_label(writer, address)
+        _write_endpoint_label(writer, walk, address)
     service_at = writer.pos
     write_octets(writer, walk.name, walk.name_len)
     write_octets(writer, zone.name, zone.name_len)
@@ -495,32 +561,40 @@ cdef uint16_t write_services(Writer* writer, const uint8_t* octets, size_t size,
     `service_at` becomes the position of the Service's name in the first one's target, for write_glue to point to.
     """
     cdef Walk walk
+    cdef Told told
     cdef Address address
     cdef Port port
     cdef Reader ports
     cdef uint16_t count = 0
     cdef uint16_t at
-    cdef uint8_t index, matching
+    cdef size_t start
+    cdef uint8_t matching
+    cdef bint may_repeat
+    told.is_used = False
     _start(&walk, octets, size, asked)
     while not writer.failed:
         matching = _next_entry(&walk, asked, &address)
         if matching == 0:
             break
+        if walk.own and not walk.is_first:
+            continue                        # a Service's own addresses all have its name
+        walk.is_first = False
+        may_repeat = (walk.port_repeats or walk.own_repeats
+                      or (not walk.own and address.family & NAME_REPEATS != 0))
         ports = reader_over(octets, size)
         ports.pos = <size_t>(walk.first_port - octets)
-        for index in range(walk.first_matching, walk.port_count):
-            if matching == 0:
-                break
+        while matching and not ports.failed:
             _read_port(&ports, &port)
-            if not _port_matches(&port, asked):
+            if not _port_matches(&walk, &port, asked):
                 continue
             matching -= 1
-            if _is_portless(&port) or _has_port(&walk, asked, port.number, index):
+            if _is_portless(&port):
                 continue
-            if (address.family & NAME_SEEN
-                    and _stood_before(octets, size, asked, &address, SAME_NAME_AND_PORT, port.number)):
-                continue
+            start = writer.pos
             at = _write_srv(writer, &walk, &address, port.number, _weight_of(entries), ttl, zone)
+            if may_repeat and _is_told(&told, writer, start):
+                rewind_to(writer, start)
+                continue
             if count == 0:
                 service_at[0] = at
             count += 1
@@ -531,18 +605,23 @@ cdef uint16_t write_glue(Writer* writer, const uint8_t* octets, size_t size, con
                          uint16_t service_at) noexcept nogil:
     """The addresses of the SRV records' targets, one for each (target, address); how many."""
     cdef Walk walk
+    cdef Told told
     cdef Address address
     cdef uint16_t count = 0
+    cdef size_t start
+    told.is_used = False
     _start(&walk, octets, size, asked)
     while not writer.failed and _next_entry(&walk, asked, &address):
         if not walk.has_number:
             continue
-        if address.family & ADDRESS_SEEN and _stood_before(octets, size, asked, &address, SAME_NAME_AND_ADDRESS, 0):
-            continue
+        start = writer.pos
         if not walk.own:
-            _write_endpoint_label(writer, &address)
+            _write_endpoint_label(writer, &walk, &address)
         write_u16(writer, POINTER | service_at)
         _write_address(writer, &address, ttl)
+        if address.family & ADDRESS_REPEATS and _is_told(&told, writer, start):
+            rewind_to(writer, start)
+            continue
         count += 1
     return count
 

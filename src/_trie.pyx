@@ -574,7 +574,7 @@ cdef class NameTable:
 
     def apply(self, delta not None):
         """Apply a delta. Raises TableError with the operation's offset; what stands before it has been applied."""
-        cdef bytearray copy = bytearray(delta)      # also: a Service's block gets its SEEN bits here
+        cdef bytearray copy = bytearray(delta)      # also: a Service's block gets its bits of repetition here
         cdef Reader reader = reader_over(<const uint8_t*>copy, <size_t>len(copy))
         cdef Table* table = self.live if self.fresh == NULL else self.fresh
         cdef size_t good = 0

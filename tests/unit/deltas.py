@@ -73,6 +73,11 @@ def group(ports: list[bytes], addresses: list[bytes]) -> bytes:
     return bytes([len(ports)]) + b"".join(ports) + struct.pack(">I", len(addresses)) + b"".join(addresses)
 
 
+def place(text: str) -> bytes:
+    """What a group begins with: its zone or cluster."""
+    return bytes([len(labels(text))]) + labels(text)
+
+
 def service(relative: str, own: list[bytes], endpoints: list[bytes], *, flags: int = 0, ttl: int = 30) -> bytes:
     octets = bytes([len(labels(relative))]) + labels(relative) + bytes([flags])
     octets += struct.pack(">H", len(own)) + b"".join(own) + struct.pack(">H", len(endpoints)) + b"".join(endpoints)
