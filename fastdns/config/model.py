@@ -194,6 +194,8 @@ class Kubernetes:
     endpoint_pod_names: bool = False
     ttl: int = 5
     noendpoints: bool = False
+    multicluster: tuple[str, ...] = ()
+    zonal: bool = False
     fallthrough: Fallthrough = Fallthrough()
     ignore_empty_service: bool = False
     startup_timeout: float = 5.0

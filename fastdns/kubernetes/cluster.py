@@ -150,7 +150,8 @@ class Cluster:
     def _kinds(self) -> list[Kind]:
         if self._reflectors:
             return [one.resource.kind for one in self._reflectors]
-        return [kind for kind in Kind if kind is not Kind.ENDPOINTS]
+        unused = {Kind.ENDPOINTS} if self.config.multicluster else {Kind.ENDPOINTS, Kind.SERVICEIMPORTS}
+        return [kind for kind in Kind if kind not in unused]
 
     # --- from an API server ------------------------------------------------------------------------------------------
 
@@ -159,6 +160,7 @@ class Cluster:
         wanted = reflector.resources(
             pods=self.config.pods == "verified",
             endpoints=not self.config.noendpoints,
+            imports=bool(self.config.multicluster),
             labels=self.config.labels,
             namespace_labels=self.config.namespace_labels,
         )
@@ -270,7 +272,8 @@ class Cluster:
     def _take_manifests(self, found: dict[Kind, list[objects.AnyObject]]) -> None:
         slices = Kind.ENDPOINTS if found[Kind.ENDPOINTS] else Kind.ENDPOINTSLICES
         wanted = [Kind.NAMESPACES, Kind.SERVICES]
-        wanted += [] if self.config.noendpoints else [slices]
+        wanted += [] if self.config.noendpoints and not self.config.multicluster else [slices]
+        wanted += [Kind.SERVICEIMPORTS] if self.config.multicluster else []
         wanted += [Kind.PODS] if self.config.pods == "verified" else []
         for kind in wanted:
             self.tree.begin_list(kind)

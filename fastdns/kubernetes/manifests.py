@@ -164,7 +164,7 @@ class Manifests:
     def _is_selected(self, kind: Kind, tree: dict[str, Any]) -> bool:
         """What the API server would have left out: by labels, and pods that are finished."""
         labels = (tree.get("metadata") or {}).get("labels") or {}
-        if kind is Kind.NAMESPACES:
+        if kind in (Kind.NAMESPACES, Kind.SERVICEIMPORTS):
             return self._namespace_labels(labels)
         if kind is Kind.PODS and (tree.get("status") or {}).get("phase") in FINISHED_PHASES:
             return False
@@ -187,7 +187,7 @@ def _defaulted(kind: Kind, tree: dict[str, Any]) -> dict[str, Any]:
     metadata = tree.get("metadata")
     if kind is not Kind.NAMESPACES and isinstance(metadata, dict) and not metadata.get("namespace"):
         tree = {**tree, "metadata": {**metadata, "namespace": "default"}}
-    for holder in (tree, tree.get("spec")):
+    for holder in (tree, tree.get("spec")) if kind is not Kind.SERVICEIMPORTS else ():
         ports = holder.get("ports") if isinstance(holder, dict) else None
         for port in ports if isinstance(ports, list) else ():
             if isinstance(port, dict) and not port.get("protocol"):

@@ -16,6 +16,8 @@ import msgspec
 from fastdns import errors
 
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
+IMPORT_NAME_LABEL = "multicluster.kubernetes.io/service-name"
+CLUSTER_LABEL = "multicluster.kubernetes.io/source-cluster"
 TRIGGER_TIME_ANNOTATION = "endpoints.kubernetes.io/last-change-trigger-time"
 
 
@@ -25,6 +27,7 @@ class Kind(enum.StrEnum):
     SERVICES = "services"
     ENDPOINTSLICES = "endpointslices"
     ENDPOINTS = "endpoints"
+    SERVICEIMPORTS = "serviceimports"
     NAMESPACES = "namespaces"
     PODS = "pods"
 
@@ -35,6 +38,8 @@ class Struct(msgspec.Struct, frozen=True, rename="camel", gc=False):
 
 class Labels(Struct, frozen=True):
     service_name: str | None = msgspec.field(name=SERVICE_NAME_LABEL, default=None)
+    import_name: str | None = msgspec.field(name=IMPORT_NAME_LABEL, default=None)
+    cluster: str | None = msgspec.field(name=CLUSTER_LABEL, default=None)
 
 
 class Annotations(Struct, frozen=True):
@@ -116,6 +121,22 @@ class Service(Object, frozen=True):
         return self.cluster_ips[:1] == ("None",)
 
 
+class ServiceImportSpec(Struct, frozen=True):
+    type: str | None = None
+    ips: list[str] | None = None
+    ports: list[Port] | None = None
+
+
+class ServiceImport(Object, frozen=True):
+    """multicluster.x-k8s.io/v1alpha1: a Service of several clusters."""
+
+    spec: ServiceImportSpec | None = None
+
+    @property
+    def is_headless(self) -> bool:
+        return self.spec is not None and self.spec.type == "Headless"
+
+
 class Conditions(Struct, frozen=True):
     ready: bool | None = None
 
@@ -129,6 +150,7 @@ class Endpoint(Struct, frozen=True):
     conditions: Conditions | None = None
     hostname: str | None = None
     target_ref: TargetRef | None = None
+    zone: str | None = None
 
     @property
     def is_ready(self) -> bool:
@@ -145,6 +167,17 @@ class EndpointSlice(Object, frozen=True):
     def service_name(self) -> str:
         labels = self.metadata.labels if self.metadata else None
         return (labels.service_name or "") if labels else ""
+
+    @property
+    def import_name(self) -> str:
+        """The ServiceImport that it belongs to."""
+        labels = self.metadata.labels if self.metadata else None
+        return (labels.import_name or "") if labels else ""
+
+    @property
+    def cluster(self) -> str:
+        labels = self.metadata.labels if self.metadata else None
+        return (labels.cluster or "") if labels else ""
 
     @property
     def trigger_time(self) -> str:
@@ -199,12 +232,13 @@ class Pod(Object, frozen=True):
         return listed or ((self.status.pod_ip,) if self.status.pod_ip else ())
 
 
-AnyObject = Service | EndpointSlice | Endpoints | Namespace | Pod
+AnyObject = Service | EndpointSlice | Endpoints | ServiceImport | Namespace | Pod
 
 TYPES: dict[Kind, type[AnyObject]] = {
     Kind.SERVICES: Service,
     Kind.ENDPOINTSLICES: EndpointSlice,
     Kind.ENDPOINTS: Endpoints,
+    Kind.SERVICEIMPORTS: ServiceImport,
     Kind.NAMESPACES: Namespace,
     Kind.PODS: Pod,
 }
@@ -212,6 +246,7 @@ KIND_NAMES: dict[str, Kind] = {
     "Service": Kind.SERVICES,
     "EndpointSlice": Kind.ENDPOINTSLICES,
     "Endpoints": Kind.ENDPOINTS,
+    "ServiceImport": Kind.SERVICEIMPORTS,
     "Namespace": Kind.NAMESPACES,
     "Pod": Kind.PODS,
 }

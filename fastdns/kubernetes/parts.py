@@ -31,6 +31,33 @@ def service_parts(item: objects.Service, complain: records.Complain) -> tuple[in
     return nodes.CLUSTER, made, tuple(dict.fromkeys(nodes.key_of(address) for address in addresses))
 
 
+def import_parts(item: objects.ServiceImport, complain: records.Complain) -> tuple[int, bytes]:
+    """A ServiceImport's form and its own octets. Without a port it has no name of its own, as in CoreDNS."""
+    if item.is_headless:
+        return nodes.HEADLESS, records.NO_GROUPS
+    declared = item.spec.ports if item.spec else None
+    if not declared:
+        return nodes.CLUSTER, records.NO_GROUPS
+    addresses = []
+    for text in (item.spec.ips if item.spec else None) or ():
+        address = records.parse_address(text)
+        if address is None:
+            complain(f"ips: {text!r} is no IP address")
+        else:
+            addresses.append((address, b""))
+    ports = records.ports(declared, complain)
+    return nodes.CLUSTER, records.groups(ports, addresses) if addresses else records.bare_groups(ports)
+
+
+def cluster_label(text: str, complain: records.Complain) -> bytes:
+    """The cluster of a slice as a label; empty without one."""
+    try:
+        return records.label(text) if text else b""
+    except records.NameTooLong as error:
+        complain(f"cluster: {error}")
+        return b""
+
+
 def _external_target(text: str, complain: records.Complain) -> bytes | None:
     """The wire name of an externalName; None: it can't be one, which is NXDOMAIN in CoreDNS if it is an address."""
     if records.parse_address(text) is not None:

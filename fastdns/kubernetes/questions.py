@@ -98,7 +98,10 @@ def _fixed(tree: treecache.TreeCache, labels: list[str], zone: str) -> list[Reco
 
 
 def _object_records(tree: treecache.TreeCache, labels: list[str], zone: str) -> list[Record] | None:
-    """Names that objects make: `[first.[second.]]name.ns.svc`, `[x.[y.]]a-b-c-d.ns.pod`, and the inner ones."""
+    """Names that objects make: `[first.[second.]]name.ns.svc`, `[x.[y.]]a-b-c-d.ns.pod`, and the inner ones.
+
+    Not those of ServiceImports and those of `zonal`: only deltas have them.
+    """
     if labels[-1] not in ("svc", "pod") or not 2 <= len(labels) <= 5:
         return None
     space = tree.namespaces.get(labels[-2])
@@ -108,6 +111,8 @@ def _object_records(tree: treecache.TreeCache, labels: list[str], zone: str) -> 
         return _pod_records(tree, space, labels, zone)
     if len(labels) == 2:
         return []
+    if records.wire_name(zone) in tree.imports.zones:
+        return None
     service = space.services.get(labels[-3])
     return None if service is None else _service_records(tree, service, labels[:-3], zone)
 

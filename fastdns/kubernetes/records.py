@@ -22,7 +22,7 @@ NAME_MAX = 255
 NO_PORT = 65535
 """With empty name and protocol: the stand-in port of a group without ports, which SRV leaves out."""
 
-HEADLESS, POD = 1, 2
+HEADLESS, POD, ZONES, CLUSTERS = 1, 2, 4, 8
 _PORTS_MAX = 255
 _MAPPED = b"\0" * 10 + b"\xff\xff"
 
@@ -44,13 +44,18 @@ def zone(name: bytes, ttl: int) -> bytes:
     return deltas.zone(name, soa, flags=deltas.SOA_APEX_ONLY, soa_ttl=min(ttl, 300))
 
 
-def service_set(name: bytes, *, headless: bool, own: Groups, endpoints: Iterable[Groups], ttl: int) -> deltas.RecordSet:
-    """SERVICE: `name` is the Service's labels below its zone; `own` its cluster IPs' groups."""
+def service_set(
+    name: bytes, *, headless: bool, own: Groups, endpoints: Iterable[Groups], ttl: int, places: int = 0
+) -> deltas.RecordSet:
+    """SERVICE: `name` is the Service's labels below its zone; `own` its cluster IPs' groups.
+
+    `places` is ZONES or CLUSTERS if the endpoints' groups have places of that kind.
+    """
     slices = list(endpoints)
     parts = [
         bytes([len(name)]),
         name,
-        bytes([HEADLESS if headless else 0]),
+        bytes([places | (HEADLESS if headless else 0)]),
         own[:2],
         own[2:],
         sum(int.from_bytes(groups[:2], "big") for groups in slices).to_bytes(2, "big"),
@@ -75,16 +80,28 @@ Endpoint = tuple[bytes, bytes]
 """A packed address and its label, empty where the delta format wants it empty."""
 
 
-def groups(ports: Sequence[bytes], endpoints: Sequence[Endpoint]) -> Groups:
-    """All pairs of a port and an endpoint. More than 255 ports make a second group."""
+def groups(ports: Sequence[bytes], endpoints: Sequence[Endpoint], *, place: bytes | None = None) -> Groups:
+    """All pairs of a port and an endpoint. More than 255 ports make a second group.
+
+    `place` is the labels of their zone or cluster, where groups have one.
+    """
     if not endpoints:
         return NO_GROUPS
     addresses = b"".join(
         (b"\4" if len(address) == 4 else b"\6") + address + bytes([len(label)]) + label for address, label in endpoints
     )
-    tail = len(endpoints).to_bytes(4, "big") + addresses
+    head = b"" if place is None else bytes([len(place)]) + place
+    return _groups_of(ports, head, len(endpoints).to_bytes(4, "big") + addresses)
+
+
+def bare_groups(ports: Sequence[bytes]) -> Groups:
+    """Ports of a Service that has no address yet."""
+    return _groups_of(ports, b"", bytes(4))
+
+
+def _groups_of(ports: Sequence[bytes], head: bytes, tail: bytes) -> Groups:
     runs = [ports[start : start + _PORTS_MAX] for start in range(0, len(ports), _PORTS_MAX)]
-    made = [bytes([len(run)]) + b"".join(run) + tail for run in runs]
+    made = [head + bytes([len(run)]) + b"".join(run) + tail for run in runs]
     return len(made).to_bytes(2, "big") + b"".join(made)
 
 
@@ -164,11 +181,33 @@ def endpoint_label(endpoint: Endpoint) -> bytes:
     return label or socket.inet_ntop(socket.AF_INET, address).replace(".", "-").encode()
 
 
-def slice_groups(eps: objects.EndpointSlice, *, pod_names: bool, complain: Complain) -> Groups:
+def slice_groups(
+    eps: objects.EndpointSlice, *, pod_names: bool, complain: Complain, place: bytes | None = None
+) -> Groups:
     """The ready addresses of a slice with its ports; `serving` and `terminating` don't count, as in CoreDNS."""
+    endpoints = [endpoint for _, endpoint in _slice_endpoints(eps, pod_names, complain)]
+    return groups(ports(eps.ports, complain), endpoints, place=place) if endpoints else NO_GROUPS
+
+
+def zoned_groups(eps: objects.EndpointSlice, *, pod_names: bool) -> Groups:
+    """As `slice_groups`, the endpoints of each zone by themselves. An address has one zone in a slice, the last one told."""
+    zones = {
+        text: endpoint.zone
+        for endpoint in eps.endpoints or ()
+        if endpoint.is_ready and endpoint.zone is not None
+        for text in endpoint.addresses or ()
+    }
+    found: dict[bytes, list[Endpoint]] = {}
+    for text, endpoint in _slice_endpoints(eps, pod_names, say_nothing):
+        found.setdefault(_zone_labels(zones.get(text, "")), []).append(endpoint)
+    listed = ports(eps.ports, say_nothing)
+    return join_groups([groups(listed, endpoints, place=zone) for zone, endpoints in found.items()])
+
+
+def _slice_endpoints(eps: objects.EndpointSlice, pod_names: bool, complain: Complain) -> Iterator[tuple[str, Endpoint]]:
+    """The ready addresses of a slice, as they are written and as endpoints."""
     if not eps.endpoints or eps.address_type == "FQDN":
-        return NO_GROUPS
-    endpoints: list[Endpoint] = []
+        return
     for endpoint in eps.endpoints:
         if not endpoint.is_ready:
             continue
@@ -178,11 +217,25 @@ def slice_groups(eps: objects.EndpointSlice, *, pod_names: bool, complain: Compl
             if address is None:
                 complain(f"{text!r} is no IP address")
             else:
-                endpoints.append((address, given or dashed_label(text, address)))
-    return groups(ports(eps.ports, complain), endpoints)
+                yield text, (address, given or dashed_label(text, address))
 
 
-def endpoints_groups(eps: objects.Endpoints, *, pod_names: bool, complain: Complain) -> Groups:
+def _zone_labels(text: str) -> bytes:
+    """A zone's name as canonical labels: its dots separate them. One that no question can spell is as none."""
+    try:
+        labels = b"".join(label(part) for part in text.lower().split(".")) if text else b""
+    except NameTooLong:
+        return b""
+    return labels if len(labels) < NAME_MAX else b""
+
+
+def say_nothing(sentence: str) -> None:
+    """For what has been complained about already."""
+
+
+def endpoints_groups(
+    eps: objects.Endpoints, *, pod_names: bool, complain: Complain, place: bytes | None = None
+) -> Groups:
     """As `slice_groups`, of the older kind: one group for each subset."""
     made = []
     for subset in eps.subsets or ():
@@ -194,7 +247,7 @@ def endpoints_groups(eps: objects.Endpoints, *, pod_names: bool, complain: Compl
                 continue
             given = _given_label(entry.hostname, entry.target_ref, pod_names=pod_names, complain=complain)
             endpoints.append((address, given or dashed_label(entry.ip or "", address)))
-        made.append(groups(ports(subset.ports, complain), endpoints))
+        made.append(groups(ports(subset.ports, complain), endpoints, place=place))
     return join_groups(made)
 
 

@@ -445,19 +445,24 @@ def _is_older(version: str, than: str) -> bool:
     return version.isdecimal() and than.isdecimal() and int(version) < int(than)
 
 
-def resources(*, pods: bool, endpoints: bool, labels: str, namespace_labels: str) -> list[Resource]:
+def resources(*, pods: bool, endpoints: bool, imports: bool, labels: str, namespace_labels: str) -> list[Resource]:
     """What has to be watched, with the selectors that the API server applies for us."""
     labelled = {"labelSelector": labels} if labels else {}
+    named = {"labelSelector": namespace_labels} if namespace_labels else {}
     wanted = [
-        Resource(
-            Kind.NAMESPACES, "/api/v1/namespaces", {"labelSelector": namespace_labels} if namespace_labels else {}
-        ),
+        Resource(Kind.NAMESPACES, "/api/v1/namespaces", named),
         Resource(Kind.SERVICES, "/api/v1/services", labelled),
     ]
+    path = "/apis/discovery.k8s.io/v1/endpointslices"
     if endpoints:
         older = Resource(Kind.ENDPOINTS, "/api/v1/endpoints", labelled)
-        path = "/apis/discovery.k8s.io/v1/endpointslices"
         wanted.append(Resource(Kind.ENDPOINTSLICES, path, labelled, instead=older))
+    elif imports:
+        imported = ",".join(filter(None, (labels, objects.IMPORT_NAME_LABEL)))
+        wanted.append(Resource(Kind.ENDPOINTSLICES, path, {"labelSelector": imported}))
+    if imports:
+        # the namespaces' selector, as in CoreDNS
+        wanted.append(Resource(Kind.SERVICEIMPORTS, "/apis/multicluster.x-k8s.io/v1alpha1/serviceimports", named))
     if pods:
         living = "status.phase!=Succeeded,status.phase!=Failed,status.phase!=Unknown"
         wanted.append(Resource(Kind.PODS, "/api/v1/pods", {**labelled, "fieldSelector": living}))

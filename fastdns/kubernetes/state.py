@@ -39,7 +39,8 @@ class Header(msgspec.Struct, frozen=True):
 def options_of(config: model.Kubernetes) -> str:
     """What the entries depend on besides the cluster itself."""
     parts = (config.labels, config.namespace_labels, config.endpoint_pod_names, config.pods == "verified")
-    return repr((*parts, config.noendpoints, config.endpoint, config.kubeconfig, config.context))
+    names = (config.multicluster, config.zonal, config.noendpoints)
+    return repr((*parts, *names, config.endpoint, config.kubeconfig, config.context))
 
 
 class Writer:

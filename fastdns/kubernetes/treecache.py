@@ -15,10 +15,13 @@ from typing import Any
 
 from fastdns.config import model
 from fastdns.dns import deltas
-from fastdns.kubernetes import apex, nodes, objects, parts, questions, records
+from fastdns.kubernetes import apex, imports, nodes, objects, parts, questions, records, zonal
 from fastdns.kubernetes.objects import Kind
 
 logger = logging.getLogger(__name__)
+
+IMPORTED = (Kind.SERVICEIMPORTS, Kind.ENDPOINTSLICES)
+"""Kinds that `Imports` keeps too."""
 
 
 class TreeCache:
@@ -43,6 +46,11 @@ class TreeCache:
         self._complain = complain
         self.zones = [records.wire_name(zone.lower()) for zone in config.zones]
         self.forward = [zone for zone in self.zones if not records.is_reverse_zone(zone)]
+        multicluster = [records.wire_name(zone) for zone in config.multicluster]
+        importing = [zone for zone in self.forward if any(records.is_below(zone, one) for one in multicluster)]
+        self.imports = imports.Imports(self, importing)
+        self.zonal = zonal.Zonal(self)
+        self._service_zones = [zone for zone in self.forward if zone not in importing]
         self._reverse_apexes = tuple(zone for zone in self.zones if zone in records.REVERSE_APEXES)
         self._reverse_parts = [zone for zone in self.zones if zone not in records.REVERSE_APEXES]
         self._labels_max = records.NAME_MAX - max((len(zone) for zone in self.forward), default=0)
@@ -72,12 +80,10 @@ class TreeCache:
         found: list[str] = []
         if isinstance(item, objects.Service):
             self._apply_service(item, found.append)
-        elif isinstance(item, objects.EndpointSlice):
-            made = records.slice_groups(item, pod_names=self.config.endpoint_pod_names, complain=found.append)
-            self._apply_slice(Kind.ENDPOINTSLICES, item, item.service_name, made, found.append)
-        elif isinstance(item, objects.Endpoints):
-            made = records.endpoints_groups(item, pod_names=self.config.endpoint_pod_names, complain=found.append)
-            self._apply_slice(Kind.ENDPOINTS, item, item.name, made, found.append)
+        elif isinstance(item, objects.EndpointSlice | objects.Endpoints):
+            self._apply_endpoints(kind, item, found.append)
+        elif isinstance(item, objects.ServiceImport):
+            self.imports.apply(item, self._generations[kind], found.append)
         elif isinstance(item, objects.Namespace):
             self._apply_namespace(item, found.append)
         else:
@@ -87,6 +93,8 @@ class TreeCache:
 
     def remove(self, kind: Kind, namespace: str, name: str, *, uid: str = "") -> None:
         """An object that is gone. With a uid: only if it is the one that is known, so that old news do no harm."""
+        if kind in IMPORTED:
+            self.imports.remove(kind, (namespace, name), uid)
         space = self.namespaces.get(name if kind is Kind.NAMESPACES else namespace)
         known = self._known(kind, space, name) if space else None
         if space is None or known is None or (uid and known.uid and known.uid != nodes.short_uid(uid)):
@@ -110,7 +118,8 @@ class TreeCache:
         for space, name in gone:
             self._complaints.pop((kind, objects.qualified(space.name if name != space.name else "", name)), None)
             self._forget(kind, space, name)
-        return len(gone)
+        imported = self.imports.end_list(kind, generation) if kind in IMPORTED else 0
+        return max(len(gone), imported)
 
     def keep(self, kind: Kind, namespace: str, name: str) -> None:
         """The list at hand has this object, but in a form that can't be read: what is known of it stays."""
@@ -118,16 +127,25 @@ class TreeCache:
         known = self._known(kind, space, name) if space else None
         if known is not None:
             known.generation = self._generations[kind]
+        if kind in IMPORTED:
+            self.imports.keep(kind, (namespace, name), self._generations[kind])
 
     def entries(self, kind: Kind) -> Iterator[tuple[Any, ...]]:
         """Everything known of a kind, as plain values for a state file; `restore` takes them."""
+        if kind is Kind.SERVICEIMPORTS:
+            yield from self.imports.entries()
+            return
         for space in list(self.namespaces.values()):
             for name, known in list(self._all_known(kind, space)):
-                yield (str(kind), space.name, name, *_plain(known))
+                zoned = (self.zonal.groups_of(known),) if isinstance(known, nodes.Slice) else ()
+                yield (str(kind), space.name, name, *_plain(known), *zoned)
 
     def restore(self, entry: Sequence[Any]) -> None:
         """An entry of `entries`, unless that object is known. The next list takes it away or confirms it."""
         kind, namespace, name, *rest = entry
+        if kind == Kind.SERVICEIMPORTS:
+            self.imports.restore((namespace, name), *rest)
+            return
         kind, space = Kind(kind), self._space(namespace)
         if self._known(kind, space, name) is not None:
             return
@@ -140,7 +158,9 @@ class TreeCache:
             self._counts[kind] += 1
             self._set_pod_addresses(namespace, pod, tuple(rest[0]))
         else:
-            self._set_groups(self._new_slice(kind, self._service(space, rest[0]), name), rest[1])
+            made = self._new_slice(kind, self._service(space, rest[0]), name)
+            self._set_groups(made, rest[1])
+            self.zonal.set(made, rest[2])
 
     def _restore_service(
         self, service: nodes.Service, form: int, own: bytes, addresses: Sequence[bytes], created: str
@@ -168,7 +188,7 @@ class TreeCache:
 
     def count(self, kind: Kind) -> int:
         """How many objects of a kind are known."""
-        return self._counts[kind]
+        return self.imports.count if kind is Kind.SERVICEIMPORTS else self._counts[kind]
 
     def is_headless(self, namespace: str, name: str) -> bool | None:
         """Whether a Service is headless; None: it isn't known."""
@@ -203,6 +223,7 @@ class TreeCache:
             operations += self._namespace_operations(space)
         for service in _taken(self._dirty_services):
             operations += self._service_operations(service)
+        operations += self.imports.drain()
         for namespace, label in _taken(self._dirty_pods):
             operations += self._pod_operations(namespace, label, always=True)
         operations += self._reverse_operations(_taken(self._dirty_ips), always=True)
@@ -232,7 +253,9 @@ class TreeCache:
             for service in list(space.services.values()):
                 made = self._service_data(service)
                 if made is not None:
-                    yield from self._puts(service.labels, made)
+                    yield from self._service_puts(service.labels, made)
+                yield from self._zonal_operations(service, always=False)
+        yield from self.imports.snapshot()
         for namespace, label in list(self.pod_count):
             yield from self._pod_operations(namespace, label, always=False)
         keys = list(self.by_cluster_ip) + [key for key in self.by_ip if key not in self.by_cluster_ip]
@@ -240,14 +263,17 @@ class TreeCache:
 
     def _puts(self, labels: bytes, made: bytes) -> Iterator[bytes]:
         """The same data below every forward zone; a name over 255 octets is left out."""
-        for zone in self.forward:
-            if len(labels) + len(zone) <= records.NAME_MAX:
-                yield deltas.put(labels + zone, made)
+        return (deltas.put(name, made) for name in _names(labels, self.forward))
 
     def _removes(self, labels: bytes) -> Iterator[bytes]:
-        for zone in self.forward:
-            if len(labels) + len(zone) <= records.NAME_MAX:
-                yield deltas.remove(labels + zone)
+        return (deltas.remove(name) for name in _names(labels, self.forward))
+
+    def _service_puts(self, labels: bytes, made: bytes) -> Iterator[bytes]:
+        """As `_puts`, below the zones that have this cluster's own Services."""
+        return (deltas.put(name, made) for name in _names(labels, self._service_zones))
+
+    def _service_removes(self, labels: bytes) -> Iterator[bytes]:
+        return (deltas.remove(name) for name in _names(labels, self._service_zones))
 
     # --- fixed names, namespaces, Services ---------------------------------------------------------------------------
 
@@ -275,6 +301,7 @@ class TreeCache:
             return
         space.served = exposed
         self._dirty_services.update(dict.fromkeys(space.services.values()))
+        self.imports.touch(space.name)
         self._dirty_pods.update((key, None) for key in self.pod_count if key[0] == space.name)
         if self._exposed:
             self._dirty_ips.update((key, None) for key in nodes.keys_in(space))
@@ -305,8 +332,19 @@ class TreeCache:
         made = self._service_data(service)
         was_served, service.served = service.served, made is not None
         if made is not None:
-            return self._puts(service.labels, made)
-        return self._removes(service.labels) if was_served else iter(())
+            yield from self._service_puts(service.labels, made)
+        elif was_served:
+            yield from self._service_removes(service.labels)
+        yield from self._zonal_operations(service, always=True)
+
+    def _zonal_operations(self, service: nodes.Service, *, always: bool) -> Iterator[bytes]:
+        if not self.zonal.is_on:
+            return
+        labels, made = self.zonal.operation(service)
+        if made is not None:
+            yield from self._service_puts(labels, made)
+        elif always:
+            yield from self._service_removes(labels)
 
     def _apply_service(self, item: objects.Service, complain: records.Complain) -> None:
         if not parts.are_labels(item.namespace, item.name, complain):
@@ -339,8 +377,27 @@ class TreeCache:
 
     # --- slices and reverse names ------------------------------------------------------------------------------------
 
+    def _apply_endpoints(
+        self, kind: Kind, item: objects.EndpointSlice | objects.Endpoints, complain: records.Complain
+    ) -> None:
+        pod_names = self.config.endpoint_pod_names
+        if isinstance(item, objects.Endpoints):
+            made = records.endpoints_groups(item, pod_names=pod_names, complain=complain)
+            self._apply_slice(kind, item, item.name, made, complain)
+            return
+        if self.imports.zones:
+            self.imports.apply_slice(item, self._generations[kind], complain)
+        if not self.config.noendpoints:
+            made = records.slice_groups(item, pod_names=pod_names, complain=complain)
+            self._apply_slice(kind, item, item.service_name, made, complain)
+
     def _apply_slice(
-        self, kind: Kind, item: objects.AnyObject, owner: str, made: records.Groups, complain: records.Complain
+        self,
+        kind: Kind,
+        item: objects.EndpointSlice | objects.Endpoints,
+        owner: str,
+        made: records.Groups,
+        complain: records.Complain,
     ) -> None:
         """A slice's groups from now on. One without a Service's name belongs to nobody and is left out."""
         known_space = self.namespaces.get(item.namespace)
@@ -354,6 +411,8 @@ class TreeCache:
             known = self._new_slice(kind, self._service(self._space(item.namespace), owner), item.name)
         known.uid, known.generation = nodes.short_uid(item.uid), self._generations[kind]
         self._set_groups(known, made)
+        if self.zonal.is_on and self.zonal.apply(known, item):
+            self._touch(known.service)
 
     def _new_slice(self, kind: Kind, service: nodes.Service, name: str) -> nodes.Slice:
         made = nodes.Slice(service, name)
@@ -476,6 +535,8 @@ class TreeCache:
         pods = self.pod_count.get((namespace, text), 0)
         labels = records.label(text.replace(".", "-").replace(":", "-")) + records.label(namespace) + b"\3pod"
         address = records.parse_address(text)
+        if ":" in text and "." in text:
+            address = None  # no label leads back to an address that is spelt both ways
         if address is not None and pods and space is not None and self.is_exposed(space):
             made = records.pod_set(labels, address, pods=pods, ttl=self.config.ttl)
             yield from self._puts(labels, deltas.data(0, made))
@@ -504,6 +565,8 @@ class TreeCache:
         if kind is Kind.SERVICES:
             service = space.services.get(name)
             return service if service and service.form != nodes.ABSENT else None
+        if kind is Kind.SERVICEIMPORTS:
+            return None  # `imports` has them
         return space.pods.get(name) if kind is Kind.PODS else space.slices.get(name)
 
     def _all_known(
@@ -544,6 +607,7 @@ class TreeCache:
 
     def _forget_slice(self, known: nodes.Slice) -> None:
         self._set_groups(known, records.NO_GROUPS)
+        self.zonal.forget(known)
         service = known.service
         service.slices = tuple(one for one in service.slices if one is not known)
         del service.space.slices[known.name]
@@ -575,6 +639,11 @@ def _plain(known: nodes.Service | nodes.Slice | nodes.Namespace | nodes.Pod) -> 
     if isinstance(known, nodes.Slice):
         return known.service.name, known.groups
     return (known.addresses,) if isinstance(known, nodes.Pod) else ()
+
+
+def _names(labels: bytes, zones: Iterable[bytes]) -> list[bytes]:
+    """The name below each zone; one over 255 octets is left out."""
+    return [labels + zone for zone in zones if len(labels) + len(zone) <= records.NAME_MAX]
 
 
 def _taken(dirty: dict[Any, None]) -> list[Any]:

@@ -16,7 +16,6 @@ logger = logging.getLogger(__name__)
 
 MAX_TTL = 3600
 POD_MODES = ("disabled", "verified", "insecure")
-PLANNED = ("multicluster", "zonal")
 REMOVED = ("upstream", "transfer", "resyncperiod", "federation")
 
 Changes = dict[str, Any]
@@ -29,13 +28,12 @@ def parse(directive: corefile.Directive, scope: corefile.Scope) -> model.Kuberne
         raise directive.error("non-reverse zone name must be used", hint="name the cluster's domain, as cluster.local")
     changes: Changes = {}
     for option in directive.block:
-        if option.word in PLANNED:
-            raise values.planned_option(option)
         if option.word not in _OPTIONS:
             hint = "CoreDNS has removed this option; delete the line" if option.word in REMOVED else ""
             raise values.unknown_property(option, tuple(_OPTIONS), hint=hint)
         _merge(changes, _OPTIONS[option.word](option))
     _check_together(directive)
+    _check_multicluster(directive, zones)
     return dataclasses.replace(model.Kubernetes(zones), **changes)
 
 
@@ -53,11 +51,23 @@ def _check_together(directive: corefile.Directive) -> None:
     options = {option.word: option for option in directive.block}
     if "namespaces" in options and "namespace_labels" in options:
         raise options["namespace_labels"].error("namespaces and namespace_labels cannot both be set")
+    if "zonal" in options and "noendpoints" in options:
+        raise options["zonal"].error("zonal requires the endpoint cache; remove noendpoints")
     if "manifests" in options:
         for word in ("endpoint", "tls", "kubeconfig"):
             if word in options:
                 hint = "the objects come from files"
                 raise options[word].error(f"manifests and {word} cannot both be set", hint=hint)
+
+
+def _check_multicluster(directive: corefile.Directive, zones: Sequence[str]) -> None:
+    """Check zones as CoreDNS does: each of them is one of the plugin's, as it stands."""
+    options = [option for option in directive.block if option.word == "multicluster"]
+    for zone in values.zones(options[-1], options[-1].args) if options else ():
+        if zone not in zones:
+            known = " ".join(zones)
+            message = f"is not authoritative for the multicluster zone {zone} (authoritative zones: [{known}])"
+            raise options[-1].error(message, hint="name it also after 'kubernetes'")
 
 
 def _flag(name: str) -> Callable[[corefile.Directive], Changes]:
@@ -176,6 +186,10 @@ def _first(option: corefile.Directive) -> lexer.Token:
     return option.args[0]
 
 
+def _multicluster(option: corefile.Directive) -> Changes:
+    return {"multicluster": values.zones(option, option.args)}
+
+
 def _fallthrough(option: corefile.Directive) -> Changes:
     return {"fallthrough": model.Fallthrough(values.zones(option, option.args) or (".",))}
 
@@ -220,6 +234,8 @@ _OPTIONS: dict[str, Callable[[corefile.Directive], Changes]] = {
     "endpoint_pod_names": _flag("endpoint_pod_names"),
     "ttl": _ttl,
     "noendpoints": _flag("noendpoints"),
+    "multicluster": _multicluster,
+    "zonal": _flag("zonal"),
     "fallthrough": _fallthrough,
     "ignore": _ignore,
     "startup_timeout": _startup_timeout,

@@ -73,6 +73,7 @@ class Data:
 class Group:
     ports: list[tuple[int, str, str]]
     addresses: list[tuple[str, str]]
+    place: bytes
 
 
 @dataclasses.dataclass
@@ -232,15 +233,17 @@ def read_service(octets: bytes) -> Service:
     reader = Reader(octets)
     name, flags = reader.sized(), reader.number(1)
     own = [_read_group(reader) for _ in range(reader.number(2))]
-    endpoints = [_read_group(reader) for _ in range(reader.number(2))]
+    endpoints = [_read_group(reader, is_placed=bool(flags & 12)) for _ in range(reader.number(2))]
     assert reader.is_at_end
     assert all(not label for group in own for _, label in group.addresses)
+    assert all(group.addresses for group in endpoints)
     for group in endpoints:
         group.addresses = [(address, label or address.replace(".", "-")) for address, label in group.addresses]
     return Service(name, flags, own, endpoints)
 
 
-def _read_group(reader: Reader) -> Group:
+def _read_group(reader: Reader, *, is_placed: bool = False) -> Group:
+    place = reader.sized() if is_placed else b""
     ports = [(reader.number(2), reader.sized().decode(), reader.sized().decode()) for _ in range(reader.number(1))]
     addresses = []
     for _ in range(reader.number(4)):
@@ -250,8 +253,7 @@ def _read_group(reader: Reader) -> Group:
         label = reader.sized().decode()
         addresses.append((socket.inet_ntop(socket.AF_INET if family == 4 else socket.AF_INET6, address), label))
     assert ports
-    assert addresses
-    return Group(ports, addresses)
+    return Group(ports, addresses, place)
 
 
 def wire_of(labels: list[str]) -> bytes:

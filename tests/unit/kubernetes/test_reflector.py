@@ -72,9 +72,9 @@ def test_selectors_are_in_every_request(server: FakeApiServer) -> None:
 
 
 def test_resources_are_what_the_options_need() -> None:
-    kinds = [one.kind for one in reflector.resources(pods=False, endpoints=True, labels="", namespace_labels="")]
-    assert kinds == [Kind.NAMESPACES, Kind.SERVICES, Kind.ENDPOINTSLICES]
-    wanted = reflector.resources(pods=True, endpoints=False, labels="a=b", namespace_labels="c")
+    wanted = reflector.resources(pods=False, endpoints=True, imports=False, labels="", namespace_labels="")
+    assert [one.kind for one in wanted] == [Kind.NAMESPACES, Kind.SERVICES, Kind.ENDPOINTSLICES]
+    wanted = reflector.resources(pods=True, endpoints=False, imports=False, labels="a=b", namespace_labels="c")
     assert {one.kind: dict(one.selector) for one in wanted} == {
         Kind.NAMESPACES: {"labelSelector": "c"},
         Kind.SERVICES: {"labelSelector": "a=b"},
@@ -83,6 +83,18 @@ def test_resources_are_what_the_options_need() -> None:
             "fieldSelector": "status.phase!=Succeeded,status.phase!=Failed,status.phase!=Unknown",
         },
     }
+
+
+def test_imports_need_their_slices_and_the_selector_of_namespaces() -> None:
+    """As in CoreDNS, for which ServiceImports are filtered by `namespace_labels`."""
+    wanted = reflector.resources(pods=False, endpoints=False, imports=True, labels="a=b", namespace_labels="c")
+    assert {one.kind: dict(one.selector) for one in wanted[2:]} == {
+        Kind.ENDPOINTSLICES: {"labelSelector": "a=b,multicluster.kubernetes.io/service-name"},
+        Kind.SERVICEIMPORTS: {"labelSelector": "c"},
+    }
+    wanted = reflector.resources(pods=False, endpoints=True, imports=True, labels="", namespace_labels="")
+    assert [one.kind for one in wanted][2:] == [Kind.ENDPOINTSLICES, Kind.SERVICEIMPORTS]
+    assert not wanted[2].selector
 
 
 def test_bookmarks_move_the_version_without_a_list(server: FakeApiServer) -> None:

@@ -32,6 +32,7 @@ def endpoint(draw: st.DrawFn) -> dict[str, Any]:
         "conditions": draw(st.sampled_from([None, {"ready": None}, {"ready": True}, {"ready": False}])),
         "hostname": draw(st.sampled_from([None, "pet", "Pet-2"])),
         "targetRef": draw(st.sampled_from([None, {"name": "pod-1"}, {"name": "a.b"}])),
+        "zone": draw(st.sampled_from([None, "z1", "Corp.Z2", "..", ""])),
     }
 
 
@@ -39,7 +40,9 @@ def endpoint(draw: st.DrawFn) -> dict[str, Any]:
 def item(draw: st.DrawFn) -> worlds.Item:
     namespace, name = draw(pools["namespace"]), draw(pools["name"])
     ports = draw(st.lists(pools["port"], max_size=2))
-    kind = draw(st.sampled_from(["namespace", "service", "headless", "external", "slice", "slice", "pod"]))
+    kind = draw(
+        st.sampled_from(["namespace", "service", "headless", "external", "slice", "slice", "pod", "import", "imported"])
+    )
     if kind == "namespace":
         return worlds.namespace(namespace)
     if kind == "service":
@@ -52,18 +55,25 @@ def item(draw: st.DrawFn) -> worlds.Item:
         return worlds.external(name, draw(st.sampled_from(["example.com", "10.0.0.1", ""])), namespace=namespace)
     if kind == "pod":
         return worlds.pod(name, *draw(pools["addresses"]), namespace=namespace)
+    if kind == "import":
+        form = draw(st.sampled_from(["ClusterSetIP", "Headless"]))
+        return worlds.service_import(name, *draw(pools["addresses"]), ports=ports, namespace=namespace, kind=form)
     owner = draw(st.sampled_from((*NAMES, "")))
     ends = draw(st.lists(endpoint(), max_size=3))
+    if kind == "imported":
+        cluster = draw(st.sampled_from(["east", "West", "a.b", ""]))
+        return worlds.imported_slice(owner, cluster, *ends, ports=ports, name=f"slice-{name}", namespace=namespace)
     return worlds.slice_of(owner, *ends, ports=ports, name=f"slice-{name}", namespace=namespace)
 
 
+LISTED = (Kind.NAMESPACES, Kind.SERVICES, Kind.ENDPOINTSLICES, Kind.SERVICEIMPORTS, Kind.PODS)
 PUT, REMOVE, DRAIN, RELIST = "put", "remove", "drain", "relist"
 step = st.one_of(
     st.tuples(st.just(PUT), item()),
     st.tuples(st.just(PUT), item()),
     st.tuples(st.just(REMOVE), item()),
     st.tuples(st.just(DRAIN), st.none()),
-    st.tuples(st.just(RELIST), st.sampled_from([Kind.SERVICES, Kind.ENDPOINTSLICES, Kind.NAMESPACES, Kind.PODS])),
+    st.tuples(st.just(RELIST), st.sampled_from(list(LISTED))),
 )
 options = st.fixed_dictionaries(
     {
@@ -71,12 +81,16 @@ options = st.fixed_dictionaries(
         "namespaces": st.sampled_from([(), ("ns",)]),
         "ignore_empty_service": st.booleans(),
         "endpoint_pod_names": st.booleans(),
+        "multicluster": st.sampled_from([(), ("a.test.",)]),
+        "zonal": st.booleans(),
         "zones": st.sampled_from([worlds.ZONES, ("a.test.", "b.test.", "0.10.in-addr.arpa.")]),
     }
 )
 
 
 def new_tree(chosen: dict[str, Any]) -> treecache.TreeCache:
+    if "a.test." not in chosen["zones"]:
+        chosen = {**chosen, "multicluster": ()}
     return treecache.TreeCache(worlds.config(**chosen), local_ips=LOCAL, clock=lambda: 1.0, complain=lambda _: None)
 
 
@@ -126,6 +140,8 @@ def assert_records_agree(tree: treecache.TreeCache, table: delta.Table) -> None:
     names = {delta.text_of(name) for name in table.names}
     below = {f"{first}{name}" for name in names for first in ("pet.", "10-0-0-1.", "_http._tcp.", "a.b.c.")}
     for name in names | below:
+        if "_zone." in name or any(zone.endswith(name[-len(zone) :]) for zone in tree.config.multicluster):
+            continue  # only deltas have these
         found = tree.Records(name)
         for rtype in ("A", "AAAA", "SRV", "PTR", "CNAME"):
             asked = table.ask(name, rtype)
@@ -141,7 +157,7 @@ def test_state_entries_are_enough_to_start_from(chosen: dict[str, Any], items: l
     tree, again = new_tree(chosen), new_tree(chosen)
     for one in items:
         worlds.put(tree, one)
-    for kind in (Kind.NAMESPACES, Kind.SERVICES, Kind.ENDPOINTSLICES, Kind.PODS):
+    for kind in LISTED:
         for entry in tree.entries(kind):
             again.restore(entry)
     assert delta.Table(*again.snapshot()).names == delta.Table(*tree.snapshot()).names

@@ -49,6 +49,23 @@ def slice_of(
     return Kind.ENDPOINTSLICES, {"metadata": metadata, "endpoints": made, "ports": listed or None, **more}
 
 
+def service_import(
+    name: str, *addresses: str, ports: Iterable[Any] = (), namespace: str = "ns", kind: str = "ClusterSetIP"
+) -> Item:
+    made = [dict(zip(("name", "port", "protocol"), (*port, "TCP")[:3], strict=True)) for port in ports]
+    body = {"type": kind, "ips": list(addresses), "ports": made}
+    return Kind.SERVICEIMPORTS, {"metadata": _metadata(name, namespace), "spec": body}
+
+
+def imported_slice(
+    owner: str, cluster: str, *endpoints: Any, ports: Iterable[Any] = (), name: str = "", namespace: str = "ns"
+) -> Item:
+    """A slice that carries a ServiceImport's name; no cluster if it is empty."""
+    kind, body = slice_of("", *endpoints, ports=ports, name=name or f"{owner}-{cluster}", namespace=namespace)
+    labels = {objects.IMPORT_NAME_LABEL: owner, **({objects.CLUSTER_LABEL: cluster} if cluster else {})}
+    return kind, {**body, "metadata": {**body["metadata"], "labels": labels}}
+
+
 def pod(name: str, *addresses: str, namespace: str = "ns", **metadata: Any) -> Item:
     body = {"metadata": {**_metadata(name, namespace), **metadata}}
     return Kind.PODS, {**body, "status": {"podIPs": [{"ip": address} for address in addresses]}}

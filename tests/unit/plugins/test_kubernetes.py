@@ -48,6 +48,10 @@ def test_bare_reverse_zone_counts_as_ordinary(read, zone: str) -> None:
         ("ttl 0", {"ttl": 0}),
         ("ttl 3600", {"ttl": 3600}),
         ("noendpoints", {"noendpoints": True}),
+        ("multicluster cluster.local", {"multicluster": ("cluster.local.",)}),
+        ("multicluster cluster.local\nmulticluster", {}),
+        ("multicluster", {}),
+        ("zonal", {"zonal": True}),
         ("fallthrough", {"fallthrough": model.Fallthrough((".",))}),
         (
             "fallthrough in-addr.arpa 10.0.0.0/8",
