@@ -168,11 +168,16 @@ cdef Outcome _decide_zonal(Finding* finding, const NameData* data, const RecordS
     return outcome if finding.entries else NODATA
 
 
+cdef bint _is_nameless(const NameData* data, const RecordSet* records) noexcept nogil:
+    """True for a SERVICE that only names below it lead to: those of zones, or of endpoints where it has no port."""
+    return records.form >= SERVICE and records.count == 0 and data.flags & ONLY_THESE != 0
+
+
 cdef Outcome _decide_data(Finding* finding, const NameData* data, uint16_t qtype) noexcept nogil:
     """A name that holds something."""
     finding.data = data
     finding.records = _set_of(data, qtype)
-    if finding.records != NULL and finding.records.form != ZONAL:
+    if finding.records != NULL and not _is_nameless(data, finding.records):
         finding.entries = finding.records.count
         return HIT
     if (qtype == A or qtype == AAAA) and _set_of(data, CNAME) != NULL:

@@ -9,6 +9,7 @@ import struct
 from collections.abc import Callable
 
 from tests.differential.world import (
+    CLUSTERS,
     ENDPOINT_IP6S,
     ENDPOINT_IPS,
     HOSTNAMES,
@@ -16,6 +17,7 @@ from tests.differential.world import (
     POD_NAMES,
     PORT_NAMES,
     SERVICE_NAMES,
+    TOPOLOGY_ZONES,
     Object,
     World,
 )
@@ -68,12 +70,19 @@ class Question:
 
 
 class Asker:
-    """Makes questions about what is, was and never was in `world`; `zones` are the forward zones that the servers have."""
+    """Makes questions about what is, was and never was in `world`; `zones` are the forward zones that the servers have.
 
-    def __init__(self, world: World, seed: str, *, zones: tuple[str, ...]) -> None:
+    `imports` is the zone of ServiceImports, or empty; `zonal` asks for the endpoints of zones too.
+    """
+
+    def __init__(
+        self, world: World, seed: str, *, zones: tuple[str, ...], imports: str = "", zonal: bool = False
+    ) -> None:
         self._world = world
         self._random = random.Random(f"questions {seed}")
         self._zones = zones
+        self._imports = imports
+        self._zonal = zonal
 
     def question(self) -> Question:
         makers: tuple[tuple[int, Callable[[], str]], ...] = (
@@ -86,6 +95,8 @@ class Asker:
             (6, self._near_miss),
             (8, lambda: self._random.choice(OUTSIDE)),
             (2, self._garbage),
+            (40 if self._imports else 0, self._import_name),
+            (40 if self._zonal else 0, self._zonal_name),
         )
         name = self._random.choices([maker for _, maker in makers], weights=[weight for weight, _ in makers])[0]()
         return self._dress(self._spell(name), self._type(name))
@@ -131,6 +142,48 @@ class Asker:
             ]
             label = self._random.choice([choice for choice in choices if choice])
         return f"{label}.{name}.{namespace}.svc.{self._zone()}"
+
+    def _import_name(self) -> str:
+        """A ServiceImport, an endpoint of one by its cluster, or a port of one."""
+        metadata = self._random.choice(self._world.of_kind("ServiceImport"))["metadata"]
+        base = f"{metadata['name']}.{metadata['namespace']}.svc.{self._imports}"
+        slices = [
+            manifest
+            for manifest in self._world.of_kind("EndpointSlice")
+            if manifest["metadata"]["labels"].get("multicluster.kubernetes.io/service-name") == metadata["name"]
+            and manifest["metadata"]["namespace"] == metadata["namespace"]
+            and manifest["endpoints"]
+        ]
+        dice = self._random.random()
+        if dice < 0.4 or not slices:
+            return base
+        manifest = self._random.choice(slices)
+        if dice < 0.6:
+            port = self._random.choice(manifest["ports"] or [{}])
+            return f"_{port.get('name', '')}._{port.get('protocol', 'TCP').lower()}.{base}"
+        endpoint = self._random.choice(manifest["endpoints"])
+        choices = (
+            endpoint.get("hostname"),
+            endpoint.get("targetRef", {}).get("name"),
+            _dashed(endpoint["addresses"][0]),
+        )
+        label = self._random.choice([choice for choice in choices if choice and "." not in choice])
+        cluster = manifest["metadata"]["labels"].get("multicluster.kubernetes.io/source-cluster", "")
+        if self._random.random() < 0.15:
+            cluster = self._random.choice((*CLUSTERS, "none", "_tcp"))
+        return f"{label}.{cluster}.{base}" if cluster else f"{label}.{base}"
+
+    def _zonal_name(self) -> str:
+        """Endpoints of a topology zone, mostly of a headless Service, as only those have such names."""
+        headless = [one for one in self._world.of_kind("Service") if one["spec"].get("clusterIP") == "None"]
+        name, namespace = self._any_service()
+        if headless and self._random.random() < 0.8:
+            metadata = self._random.choice(headless)["metadata"]
+            name, namespace = metadata["name"], metadata["namespace"]
+        left = self._random.choice((*TOPOLOGY_ZONES, *TOPOLOGY_ZONES, "none", "x.z1", ""))
+        directive = self._random.choice(("pin", "pin", "prefer", "prefer", "florp", "pin.x"))
+        anchor = "_zone" if self._random.random() < 0.95 else self._random.choice(("zone", "_zones"))
+        return f"{left}.{directive}.{anchor}.{name}.{namespace}.svc.{self._zone()}".lstrip(".")
 
     def _port_name(self) -> str:
         name, namespace = self._any_service()

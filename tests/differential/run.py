@@ -73,6 +73,7 @@ def apply_changes(api: ApiServer, changes: Iterator[Change]) -> int:
 def fill(api: ApiServer, world: World) -> int:
     """Make the first objects; Namespaces that every cluster has are only labelled."""
     count = 0
+    api.define_service_imports()
     for change in world.fill():
         count += 1
         if change.object["kind"] == "Namespace" and change.object["metadata"]["name"] == "default":

@@ -56,7 +56,7 @@ def test_answers_as_coredns(
     variant: Variant, api: ApiServer, upstream: Knot, world: World, seed: int, tmp_path: pathlib.Path
 ) -> None:
     outcome = run.Outcome()
-    asker = Asker(world, f"{seed} {variant.name}", zones=variant.zones)
+    asker = Asker(world, f"{seed} {variant.name}", zones=variant.zones, imports=variant.imports, zonal=variant.zonal)
     with run.Pair(variant, folder=tmp_path, api=api, upstream=upstream.port) as pair:
         run.compare_servers(pair, [asker.question() for _ in range(QUESTIONS // 2)], outcome)
         if not variant.caches_cluster:

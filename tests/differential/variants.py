@@ -21,13 +21,18 @@ FORWARD = "    forward . 127.0.0.1:{$UPSTREAM}\n"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Variant:
-    """`caches_cluster`: CoreDNS answers cluster names from its cache, so that changes show late there."""
+    """`caches_cluster`: CoreDNS answers cluster names from its cache, so that changes show late there.
+
+    `imports` is the zone of ServiceImports, and `zonal` whether the names of zones are asked for.
+    """
 
     name: str
     corefile: str
     zones: tuple[str, ...] = ("cluster.local",)
     caches_cluster: bool = False
     caches_upstream: bool = False
+    imports: str = ""
+    zonal: bool = False
 
 
 def _variant(
@@ -174,6 +179,44 @@ VARIANTS = (
         """cluster.local in-addr.arpa ip6.arpa
         fallthrough in-addr.arpa""",
         after="    forward example.test 127.0.0.1:{$UPSTREAM} {\n        except www.example.test wild.example.test\n    }\n",
+    ),
+    _variant(
+        "multicluster",
+        """cluster.local clusterset.local in-addr.arpa ip6.arpa
+        multicluster clusterset.local
+        pods insecure
+        fallthrough in-addr.arpa""",
+        zones=("cluster.local", "clusterset.local"),
+        imports="clusterset.local",
+    ),
+    _variant(
+        "multicluster, noendpoints, ignore empty_service",
+        """clusterset.local cluster.local in-addr.arpa
+        multicluster clusterset.local
+        noendpoints
+        namespace_labels tier=gold
+        labels app=x
+        ignore empty_service""",
+        zones=("cluster.local", "clusterset.local"),
+        imports="clusterset.local",
+    ),
+    _variant(
+        "zonal",
+        """cluster.local in-addr.arpa ip6.arpa
+        zonal
+        ttl 60""",
+        zonal=True,
+    ),
+    _variant(
+        "zonal, multicluster, endpoint_pod_names",
+        """cluster.local clusterset.local
+        multicluster clusterset.local
+        zonal
+        endpoint_pod_names
+        fallthrough""",
+        zones=("cluster.local", "clusterset.local"),
+        imports="clusterset.local",
+        zonal=True,
     ),
     _variant(
         "several blocks",

@@ -49,9 +49,11 @@ OUTSIDE = (
     "nodata.example.test",
     "example.test",
 )
+CLUSTERS = ("east", "West", "")
+TOPOLOGY_ZONES = ("z1", "Z2", "corp.example.z3", "z4")
 ENDPOINT_IPS = tuple(f"10.1.{high}.{low}" for high in (0, 1) for low in range(1, 13))
 ENDPOINT_IP6S = tuple(str(ipaddress.ip_address("fd00:1::") + low) for low in (*range(1, 10), 0x10000, 0xABCD0000))
-KINDS = ("Namespace", "Service", "EndpointSlice", "Pod")  # in the order of creation
+KINDS = ("Namespace", "Service", "EndpointSlice", "ServiceImport", "Pod")  # in the order of creation
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -86,12 +88,16 @@ class World:
             yield self._put(self._slice(self._namespace(), "nobody", []))
         for _ in range(self._services // 2):
             yield from self._add_pod()
+        for _ in range(self._services // 3):
+            yield from self._add_import()
 
     def change(self, count: int) -> Iterator[Change]:
         """About `count` changes: new objects, other contents, deletions."""
         actions: tuple[Callable[[], Iterator[Change]], ...] = (
             self._add_service,
             self._add_pod,
+            self._add_import,
+            self._change_import,
             self._change_service,
             self._change_slice,
             self._change_slice,
@@ -145,6 +151,21 @@ class World:
             endpoint["conditions"] = {"ready": self._random.random() < 0.5}
         yield self._put(manifest)
 
+    def _add_import(self) -> Iterator[Change]:
+        namespace, name = self._namespace(), self._random.choice(SERVICE_NAMES)
+        if ("ServiceImport", namespace, name) in self.objects:
+            return
+        made = self._import(namespace, name)
+        yield self._put(made)
+        for _ in range(self._random.choice((0, 1, 2, 2, 3))):
+            yield self._put(self._imported_slice(namespace, name, made["spec"]["ports"]))
+
+    def _change_import(self) -> Iterator[Change]:
+        """Made anew: what is of a custom kind can't be replaced without the version that it had."""
+        _, namespace, name = key_of(self._random.choice(self.of_kind("ServiceImport")))
+        yield self._drop(self.objects["ServiceImport", namespace, name])
+        yield self._put(self._import(namespace, name))
+
     def _delete_any(self) -> Iterator[Change]:
         kind = self._random.choice(("Service", "EndpointSlice", "EndpointSlice", "Pod"))
         yield self._drop(self._random.choice(self.of_kind(kind)))
@@ -195,6 +216,33 @@ class World:
             if self._random.random() < 0.1:
                 spec["externalIPs"] = ["203.0.113.9"]
         return {"kind": "Service", "metadata": {"name": name, "namespace": namespace, "labels": labels}, "spec": spec}
+
+    def _import(self, namespace: str, name: str) -> Object:
+        self._addresses += 1
+        ips = [f"10.97.{self._addresses >> 8}.{self._addresses & 255}", f"fd00:10:97::{self._addresses:x}"]
+        spec = {
+            "type": self._random.choice(("ClusterSetIP", "ClusterSetIP", "Headless")),
+            "ips": ips[: self._random.choice((0, 1, 1, 2))],
+            "ports": self._service_ports() if self._random.random() < 0.9 else [],
+        }
+        if spec["type"] == "Headless":
+            del spec["ips"]
+        metadata = {"name": name, "namespace": namespace, "labels": {"app": "x", "tier": "gold"}}
+        return {
+            "apiVersion": "multicluster.x-k8s.io/v1alpha1",
+            "kind": "ServiceImport",
+            "metadata": metadata,
+            "spec": spec,
+        }
+
+    def _imported_slice(self, namespace: str, owner: str, ports: list[Object]) -> Object:
+        made = self._slice(namespace, "nobody", ports)
+        labels = made["metadata"]["labels"]
+        labels["multicluster.kubernetes.io/service-name"] = owner
+        cluster = self._random.choice(CLUSTERS)
+        if cluster:
+            labels["multicluster.kubernetes.io/source-cluster"] = cluster
+        return made
 
     def _cluster_ips(self, kind: str) -> Object:
         self._addresses += 1
@@ -277,5 +325,5 @@ class World:
         if self._random.random() < 0.6:
             endpoint["targetRef"] = {"kind": "Pod", "name": self._random.choice(POD_NAMES), "namespace": "default"}
         if self._random.random() < 0.3:
-            endpoint["nodeName"], endpoint["zone"] = "n1", "z1"
+            endpoint["nodeName"], endpoint["zone"] = "n1", self._random.choice(TOPOLOGY_ZONES)
         return endpoint

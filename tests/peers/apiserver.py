@@ -34,7 +34,34 @@ PATHS = {
     "Service": "/api/v1/namespaces/{namespace}/services",
     "Pod": "/api/v1/namespaces/{namespace}/pods",
     "EndpointSlice": "/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices",
+    "ServiceImport": "/apis/multicluster.x-k8s.io/v1alpha1/namespaces/{namespace}/serviceimports",
+    "CustomResourceDefinition": "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
     "ServiceAccount": "/api/v1/namespaces/{namespace}/serviceaccounts",
+}
+
+
+SERVICE_IMPORTS: Object = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {"name": "serviceimports.multicluster.x-k8s.io"},
+    "spec": {
+        "group": "multicluster.x-k8s.io",
+        "scope": "Namespaced",
+        "names": {"plural": "serviceimports", "singular": "serviceimport", "kind": "ServiceImport"},
+        "versions": [
+            {
+                "name": "v1alpha1",
+                "served": True,
+                "storage": True,
+                "schema": {
+                    "openAPIV3Schema": {
+                        "type": "object",
+                        "properties": {"spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
+                    }
+                },
+            }
+        ],
+    },
 }
 
 
@@ -184,6 +211,12 @@ class ApiServer:
         except ApiStatus as error:
             if error.status != 409:
                 raise
+
+    def define_service_imports(self) -> None:
+        """Have the API server know ServiceImports, which no Kubernetes has by itself; returns when it does."""
+        self.ensure(SERVICE_IMPORTS)
+        path = "/apis/multicluster.x-k8s.io/v1alpha1/serviceimports"
+        self.processes["kube-apiserver"].wait_until(lambda: self._answers(path), what=path)
 
     # --- inside --------------------------------------------------------------------------------------------------------
 

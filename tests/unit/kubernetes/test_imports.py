@@ -78,6 +78,13 @@ def test_an_import_without_endpoints_exists_unless_it_is_ignored(ignore: bool) -
     assert ask(world, "none.ns.svc") == "NXDOMAIN"
 
 
+def test_an_import_without_ports_has_names_for_its_endpoints_alone() -> None:
+    world = world_of(service_import("web", "10.9.0.1"), imported_slice("web", "east", "10.1.0.1", ports=HTTP))
+    for rtype in ("A", "AAAA", "SRV", "TXT"):
+        assert ask(world, "web.ns.svc", rtype) == "NXDOMAIN"
+    assert ask(world, "10-1-0-1.east.web.ns.svc") == ["10.1.0.1"]
+
+
 def test_slices_of_imports_serve_without_endpoints_of_our_own() -> None:
     world = world_of(
         headless("db"),
