@@ -42,7 +42,8 @@ cdef struct Zonal:
     uint16_t name_len
 
 cdef bint check_service(uint8_t* octets, size_t size) noexcept nogil
-cdef void count_addresses(const uint8_t* octets, size_t size, const Asked* asked, Addresses* found) noexcept nogil
+cdef void count_addresses(const uint8_t* octets, size_t size, const Asked* asked, uint8_t family,
+                          Addresses* found) noexcept nogil
 cdef void write_addresses(Writer* writer, const uint8_t* octets, size_t size, const Asked* asked, uint8_t family,
                           uint32_t ttl) noexcept nogil
 cdef uint16_t write_services(Writer* writer, const uint8_t* octets, size_t size, const Asked* asked, uint32_t entries,

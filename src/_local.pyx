@@ -121,7 +121,8 @@ cdef Outcome _miss(const Finding* finding) noexcept nogil:
 cdef Outcome _decide_service(Finding* finding, const uint8_t* octets, size_t size, uint16_t qtype) noexcept nogil:
     """A name below a Service, or a pod's: counted, since nothing is kept ready for it."""
     cdef Addresses found
-    count_addresses(octets, size, &finding.asked, &found)
+    cdef uint8_t family = 4 if qtype == A else (6 if qtype == AAAA else 0)
+    count_addresses(octets, size, &finding.asked, family, &found)
     finding.entries = found.entries
     if found.entries == 0:
         return NODATA if found.bare and qtype != TXT else _miss(finding)

@@ -103,7 +103,7 @@ cdef Status _read_set(Reader* reader, RawSet* raw) noexcept nogil:
         raw.derived.v4 = raw.derived.v6 = raw.derived.entries = 0
         return OK
     nothing.labels = nothing.place_len = 0
-    count_addresses(raw.octets, raw.size, &nothing, &raw.derived)
+    count_addresses(raw.octets, raw.size, &nothing, 0, &raw.derived)
     return OK if raw.derived.v4 <= 0xFFFF and raw.derived.v6 <= 0xFFFF else BROKEN
 
 

@@ -10,7 +10,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset
 
 from fastdns._dashed cimport is_mapped, parse_ipv4, parse_ipv6
-from fastdns._packet cimport AAAA, IN, OWNER_IS_QNAME, SRV, A
+from fastdns._packet cimport AAAA, IN, OWNER_IS_QNAME, SRV, A, lower_name
 from fastdns._wire cimport (
     Reader,
     Writer,
@@ -25,6 +25,7 @@ from fastdns._wire cimport (
     write_u8,
     write_u16,
     write_u32,
+    writer_over,
 )
 
 cdef enum:
@@ -138,47 +139,74 @@ cdef uint64_t _mix(uint64_t seed, const uint8_t* octets, size_t size) noexcept n
     return value ^ (value >> 29)
 
 
-cdef bint _same_name(const Address* left, const Address* right) noexcept nogil:
-    if left.label_len != right.label_len:
-        return False
-    if left.label_len == 0:         # both are named after their address
-        return left.size == right.size and memcmp(left.octets, right.octets, left.size) == 0
-    return memcmp(left.label, right.label, left.label_len) == 0
+cdef void _write_dashed(Writer* writer, const Address* address) noexcept nogil:
+    """An IPv4 address with dashes, as a label."""
+    cdef uint8_t text[1 + DASHED_MAX + 1]
+    cdef uint8_t length = 1
+    cdef uint8_t at, part
+    for at in range(4):
+        part = address.octets[at]
+        if part >= 100:
+            text[length] = 48 + part // 100
+            length += 1
+        if part >= 10:
+            text[length] = 48 + part // 10 % 10
+            length += 1
+        text[length] = 48 + part % 10
+        text[length + 1] = DASH
+        length += 2
+    text[0] = length - 2
+    write_octets(writer, text, length - 1)
 
 
-cdef bint _same_address(const Address* left, const Address* right) noexcept nogil:
-    return left.size == right.size and memcmp(left.octets, right.octets, left.size) == 0
+cdef uint8_t _read_key(Reader* reader, bint by_name, uint8_t* key) noexcept nogil:
+    """What an address is compared by, how many octets: itself, or the name that questions find it by, whatever its case.
+    """
+    cdef Address address
+    cdef Writer writer
+    _read_address(reader, &address)
+    if not by_name:
+        memcpy(key, address.octets, address.size)
+        return address.size
+    if address.label_len == 0:              # named after its address; of a Service's own one, nobody asks
+        writer = writer_over(key, 1 + DASHED_MAX)
+        if address.size == 4:
+            _write_dashed(&writer, &address)
+        return <uint8_t>writer.pos
+    key[0] = address.label_len
+    memcpy(key + 1, address.label, address.label_len)
+    lower_name(key, <uint16_t>(1 + address.label_len))
+    return 1 + address.label_len
 
 
-cdef size_t _find_equal(uint32_t* table, uint32_t mask, uint8_t* base, size_t size, const Address* address, size_t at,
+cdef size_t _find_equal(uint32_t* table, uint32_t mask, uint8_t* base, size_t size, size_t at,
                         bint by_name) noexcept nogil:
-    """The position of an earlier equal address in `base`; 0: none, and this one is added."""
-    cdef Reader reader
-    cdef Address other
+    """The position of an earlier address in `base` that is equal to the one at `at`; 0: none, and this one is added."""
+    cdef uint8_t key[1 + LABEL_MAX]
+    cdef uint8_t other[1 + LABEL_MAX]
+    cdef Reader reader = reader_over(base, size)
+    cdef uint8_t key_len
     cdef uint32_t slot
-    if by_name and address.label_len:
-        slot = <uint32_t>_mix(1, address.label, address.label_len) & mask
-    else:
-        slot = <uint32_t>_mix(2, address.octets, address.size) & mask
+    reader.pos = at
+    key_len = _read_key(&reader, by_name, key)
+    slot = <uint32_t>_mix(by_name, key, key_len) & mask
     while table[slot]:
-        reader = reader_over(base, size)
         reader.pos = table[slot]
-        _read_address(&reader, &other)
-        if _same_name(address, &other) if by_name else _same_address(address, &other):
+        if _read_key(&reader, by_name, other) == key_len and memcmp(key, other, key_len) == 0:
             return table[slot]
         slot = (slot + 1) & mask
     table[slot] = <uint32_t>at
     return 0
 
 
-cdef void _mark_address(uint8_t* octets, size_t size, size_t at, const Address* address, uint32_t* names,
-                        uint32_t* addresses, uint32_t mask) noexcept nogil:
+cdef void _mark_address(uint8_t* octets, size_t size, size_t at, uint32_t* names, uint32_t* addresses,
+                        uint32_t mask) noexcept nogil:
     """Set the bits of one address, and of the first one that is equal."""
-    cdef size_t equal_at = _find_equal(names, mask, octets, size, address, at, True)
+    cdef size_t equal_at = _find_equal(names, mask, octets, size, at, True)
     if equal_at:
         octets[equal_at] |= NAME_REPEATS
         octets[at] |= NAME_REPEATS
-    equal_at = _find_equal(addresses, mask, octets, size, address, at, False)
+    equal_at = _find_equal(addresses, mask, octets, size, at, False)
     if equal_at:
         octets[equal_at] |= ADDRESS_REPEATS
         octets[at] |= ADDRESS_REPEATS | ADDRESS_SEEN
@@ -211,7 +239,7 @@ cdef bint _mark_repeats(uint8_t* octets, size_t size, size_t groups_at, uint16_t
             _read_address(&reader, &address)
             octets[at] = address.family & FAMILY_MASK
             if has_ports:
-                _mark_address(octets, size, at, &address, names, names + mask + 1, mask)
+                _mark_address(octets, size, at, names, names + mask + 1, mask)
     free(names)
     return True
 
@@ -405,6 +433,8 @@ cdef uint8_t _next_entry(Walk* walk, const Asked* asked, Address* address) noexc
             walk.addresses_left -= 1
             _read_address(&walk.reader, address)
             if walk.matching and _has_name(walk, address, asked):
+                if walk.by_endpoint and not address.family & NAME_REPEATS:
+                    walk.addresses_left = walk.groups_left = 0      # nothing else has this name
                 return walk.matching
         if walk.groups_left == 0 or walk.reader.failed:
             return 0
@@ -412,8 +442,11 @@ cdef uint8_t _next_entry(Walk* walk, const Asked* asked, Address* address) noexc
         _enter_group(walk, asked)
 
 
-cdef void count_addresses(const uint8_t* octets, size_t size, const Asked* asked, Addresses* found) noexcept nogil:
-    """Count what a question finds; no entries: the name does not exist, unless it is bare."""
+cdef void count_addresses(const uint8_t* octets, size_t size, const Asked* asked, uint8_t family,
+                          Addresses* found) noexcept nogil:
+    """Count what a question finds; no entries: the name does not exist, unless it is bare. `family`: the first address of
+    that one (4, 6) ends the counting; 0: none does.
+    """
     cdef Walk walk
     cdef Address address
     cdef uint8_t ports
@@ -432,6 +465,9 @@ cdef void count_addresses(const uint8_t* octets, size_t size, const Asked* asked
             found.v4 += 1
         else:
             found.v6 += 1
+        if address.family & FAMILY_MASK == family:
+            found.bare = False
+            return
 
 
 # --- telling things once ----------------------------------------------------------------------------------------------
@@ -504,26 +540,6 @@ cdef void _write_endpoint_label(Writer* writer, const Walk* walk, const Address*
         _write_dashed(writer, address)
     if walk.flags & CLUSTERS:
         write_octets(writer, walk.place, walk.place_len)
-
-
-cdef void _write_dashed(Writer* writer, const Address* address) noexcept nogil:
-    """An IPv4 address with dashes, as a label."""
-    cdef uint8_t text[1 + DASHED_MAX + 1]
-    cdef uint8_t length = 1
-    cdef uint8_t at, part
-    for at in range(4):
-        part = address.octets[at]
-        if part >= 100:
-            text[length] = 48 + part // 100
-            length += 1
-        if part >= 10:
-            text[length] = 48 + part // 10 % 10
-            length += 1
-        text[length] = 48 + part % 10
-        text[length + 1] = DASH
-        length += 2
-    text[0] = length - 2
-    write_octets(writer, text, length - 1)
 
 
 cdef uint16_t _write_srv(Writer* writer, const Walk* walk, const Address* address, uint16_t port, uint16_t weight,

@@ -260,6 +260,18 @@ def test_equal_addresses_count_in_weights_but_answer_once() -> None:
     assert [str(one) for one in answer.answer[0]] == [f"0 50 80 a.{OWNER}.{ZONE}."]
 
 
+def test_a_name_and_the_address_that_spells_it_are_one_endpoint() -> None:
+    group = Group(((80, "http", "tcp"),), (("10.0.0.1", ""), ("10.0.0.2", "10-0-0-1"), ("10.0.0.1", "")))
+    for asked in ([], ["10-0-0-1"]):
+        check(Service(True, (), (group,)), asked)
+
+
+def test_a_name_in_two_spellings_is_one_to_whoever_asks() -> None:
+    group = Group(((80, "http", "tcp"),), (("10.0.0.1", "Web-0"), ("10.0.0.2", "x"), ("10.0.0.3", "web-0")))
+    answer = world_of(Service(True, (), (group,))).ask(f"web-0.{OWNER}.{ZONE}", "A")
+    assert sorted(str(one) for one in answer.answer[0]) == ["10.0.0.1", "10.0.0.3"]
+
+
 def test_ports_of_one_number_are_told_once() -> None:
     """More ports than are compared one by one, too."""
     for count in (3, 40):
