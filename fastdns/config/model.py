@@ -209,11 +209,12 @@ class Protocol(enum.StrEnum):
 
     DNS = "dns"
     TLS = "tls"
+    HTTPS = "https"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Upstream:
-    """`address` is an IP address; `server_name` the TLS name of `tls://IP%NAME`, empty for the block's."""
+    """`address` is an IP address; `server_name` is NAME of `tls://IP%NAME` or `https://IP%NAME`, empty for the block's."""
 
     address: str
     port: int
@@ -249,6 +250,7 @@ class Forward:
     max_age: float = 0.0
     max_fails: int = 2
     max_connect_attempts: int = 0
+    doh_method: str = "POST"
     tls: Tls | None = None
     policy: str = "random"
     health_check: HealthCheck = HealthCheck()

@@ -1,4 +1,4 @@
-"""Questions that the compiled in-flight table can't ask: over TCP and TLS, and over UDP for clients on TCP.
+"""Questions that the compiled in-flight table can't ask: over TCP, TLS and HTTPS, and over UDP for clients on TCP.
 
 In comes a client's query, out goes an upstream's reply, or UpstreamError with the rcode that the client is owed. The
 loop over upstreams is CoreDNS's (plugin/forward/forward.go, ServeDNS); whether one is down is known to Health alone.
@@ -19,11 +19,12 @@ from fastdns._packet import Rcode
 from fastdns.config import model
 from fastdns.forward import counts as group_counts
 from fastdns.forward import health as group_health
-from fastdns.forward import policy, tcp, tls, udp
+from fastdns.forward import http1, https, policy, tcp, tls, udp
 from fastdns.forward import question as questions
 
-DEADLINE = 5.0  # seconds for a question as a whole, as in CoreDNS
+DEADLINE = 4.0  # seconds for a question as a whole: below a stub resolver's 5 (CoreDNS: 5)
 DIAL_TIMEOUT = 2.0  # seconds
+ALPN: dict[model.Protocol, tuple[str, ...]] = {model.Protocol.TLS: (), model.Protocol.HTTPS: ("http/1.1",)}
 QUESTIONS_MAX = 4096  # on their way at once, where max_concurrent does not say less
 
 
@@ -62,7 +63,10 @@ class Forwarder:
         self._generator = generator or random.SystemRandom()
         self._counts = counts or group_counts.private_counts(len(forward.upstreams))
         self._policy = policy.Policy(forward.policy, count=len(forward.upstreams), generator=self._generator)
-        self._context = self._make_context()
+        self._contexts = {
+            protocol: tls.make_context(forward.tls, alpn=ALPN[protocol])
+            for protocol in {upstream.protocol for upstream in forward.upstreams} & ALPN.keys()
+        }
         self._pools = [self._make_pool(at) for at in range(len(forward.upstreams))]
         self._asked: dict[tuple[questions.Question, bool], asyncio.Task[Reply]] = {}
         self.health = group_health.Health(
@@ -131,7 +135,7 @@ class Forwarder:
             if upstream is None:
                 break
             try:
-                reply = await self._ask_upstream(upstream, question, is_stream=is_stream, left=left)
+                reply = await self._ask_in_time(upstream, question, is_stream=is_stream, left=left)
             except errors.UpstreamError as error:
                 failure = error
                 self.health.on_failure(upstream)
@@ -145,13 +149,22 @@ class Forwarder:
             return reply
         raise failure
 
+    async def _ask_in_time(self, upstream: int, question: questions.Question, *, is_stream: bool, left: float) -> Reply:
+        """One try, with its handshakes and repetitions: never longer than what is left for the question."""
+        try:
+            async with asyncio.timeout(left):
+                return await self._ask_upstream(upstream, question, is_stream=is_stream, left=left)
+        except TimeoutError:
+            name = questions.name_of(self._forward.upstreams[upstream])
+            raise errors.UpstreamError(f"read {name}: i/o timeout") from None
+
     async def _ask_upstream(
         self, upstream: int, question: questions.Question, *, is_stream: bool, left: float
     ) -> Reply:
         """One try: with TCP after a truncated reply over `prefer_udp`, and without EDNS for a server that has none."""
         forward = self._forward
-        is_tls = forward.upstreams[upstream].protocol is model.Protocol.TLS
-        by_tcp = is_tls or forward.force_tcp or (is_stream and not forward.prefer_udp)
+        is_plain = forward.upstreams[upstream].protocol is model.Protocol.DNS
+        by_tcp = not is_plain or forward.force_tcp or (is_stream and not forward.prefer_udp)
         until = self._clock() + left
         with_edns = True
         while True:
@@ -205,52 +218,76 @@ class Forwarder:
             raise errors.UpstreamError(f"malformed reply from {questions.name_of(self._forward.upstreams[upstream])}")
 
     async def _probe(self, upstream: int, question: questions.Question) -> bytes:
-        """A health check: over TLS or `force_tcp` as questions go, else over UDP, with no OPT as CoreDNS's."""
+        """A health check: over TLS, HTTPS or `force_tcp` as questions go, else over UDP, with no OPT as CoreDNS's."""
         timeout = group_health.CHECK_TIMEOUT
-        if self._forward.force_tcp or self._forward.upstreams[upstream].protocol is model.Protocol.TLS:
+        if self._forward.force_tcp or self._forward.upstreams[upstream].protocol is not model.Protocol.DNS:
             return await self._send(upstream, question, by_tcp=True, with_edns=False, left=timeout)
         return await self._send_udp(upstream, question, with_edns=False, timeout=timeout)
 
     # --- connections
 
-    def _make_context(self) -> ssl.SSLContext | None:
-        if any(upstream.protocol is model.Protocol.TLS for upstream in self._forward.upstreams):
-            return tls.make_context(self._forward.tls)
-        return None
-
-    def _make_pool(self, at: int) -> tcp.Pool:
+    def _make_pool(self, at: int) -> tcp.Pool | https.Pool:
         upstream = self._forward.upstreams[at]
+        name = questions.name_of(upstream)
 
-        async def dial(make: Callable[[], tcp.Connection]) -> tcp.Connection:
-            return await self._dial(upstream, make)
+        def count_use(is_reused: bool) -> None:
+            self._counts.connection(at, is_reused=is_reused)
 
+        if upstream.protocol is model.Protocol.HTTPS:
+            return https.Pool(
+                lambda: self._dial_https(upstream),
+                name=name,
+                host=tls.authority(upstream, self._forward.tls),
+                method=self._forward.doh_method,
+                expire=self._forward.expire,
+                max_age=self._forward.max_age,
+                max_idle=self._forward.max_idle_conns,
+                clock=self._clock,
+                used=count_use,
+                mismatched=self._counts.mismatched,
+            )
         return tcp.Pool(
-            dial,
-            name=questions.name_of(upstream),
+            lambda make: self._dial(upstream, make),
+            name=name,
             expire=self._forward.expire,
             max_age=self._forward.max_age,
             max_idle=self._forward.max_idle_conns,
             clock=self._clock,
             random_id=self._random_id,
-            used=lambda is_reused: self._counts.connection(at, is_reused=is_reused),
+            used=count_use,
             mismatched=self._counts.mismatched,
         )
 
     async def _dial(self, upstream: model.Upstream, make: Callable[[], tcp.Connection]) -> tcp.Connection:
-        is_tls = upstream.protocol is model.Protocol.TLS
-        source = self._forward.source_address
         try:
             _, connection = await asyncio.get_running_loop().create_connection(
                 make,
                 upstream.address,
                 upstream.port,
-                ssl=self._context if is_tls else None,
-                server_hostname=tls.server_name(upstream, self._forward.tls) if is_tls else None,
-                local_addr=(source, 0) if source else None,
+                ssl=self._contexts.get(upstream.protocol),
+                server_hostname=self._server_name(upstream),
+                local_addr=self._local_address,
             )
         except ssl.SSLError as error:
             raise errors.UpstreamError(f"dial tcp {questions.name_of(upstream)}: {tls.describe(error)}") from error
         return connection
+
+    async def _dial_https(self, upstream: model.Upstream) -> http1.Streams:
+        return await asyncio.open_connection(
+            upstream.address,
+            upstream.port,
+            limit=http1.HEAD_MAX,
+            ssl=self._contexts[upstream.protocol],
+            server_hostname=self._server_name(upstream),
+            local_addr=self._local_address,
+        )
+
+    def _server_name(self, upstream: model.Upstream) -> str | None:
+        return tls.server_name(upstream, self._forward.tls) if upstream.protocol in self._contexts else None
+
+    @property
+    def _local_address(self) -> tuple[str, int] | None:
+        return (self._forward.source_address, 0) if self._forward.source_address else None
 
     def _random_id(self) -> int:
         return self._generator.getrandbits(16)

@@ -7,6 +7,7 @@ As in the compiled in-flight table, nothing of the client but its question, RD, 
 from __future__ import annotations
 
 import dataclasses
+import struct
 
 from fastdns import _packet
 from fastdns._packet import Flag, QueryStatus, Rcode, Wire
@@ -14,6 +15,7 @@ from fastdns.config import model
 
 _PASSED_ON = Flag.RD | Flag.AD | Flag.CD
 _DO = 0x8000
+_OPT = 41
 _NAME_LETTERS = bytes(range(256)).lower()
 
 
@@ -76,6 +78,30 @@ def rcode_of(reply: bytes) -> int:
 
 def is_truncated(reply: bytes) -> bool:
     return bool(flags_of(reply) & Flag.TC)
+
+
+def age_reply(reply: bytes, seconds: int) -> bytes:
+    """The reply with every TTL less by `seconds`, and 0 at least; as it is if it is broken, which others find out."""
+    aged = bytearray(reply)
+    try:
+        at = _end_of_name(reply, Wire.HEADER_SIZE) + 4
+        for _ in range(sum(int.from_bytes(reply[count : count + 2], "big") for count in (6, 8, 10))):
+            at = _end_of_name(reply, at)
+            rtype, _, ttl, size = struct.unpack_from("!HHIH", reply, at)
+            if rtype != _OPT:
+                aged[at + 4 : at + 8] = max(0, ttl - seconds).to_bytes(4, "big")
+            at += 10 + size
+    except (IndexError, struct.error):
+        return reply
+    return bytes(aged)
+
+
+def _end_of_name(message: bytes, at: int) -> int:
+    while (length := message[at]) & 0xC0 != 0xC0:
+        at += length + 1
+        if not length:
+            return at
+    return at + 2
 
 
 def name_of(upstream: model.Upstream) -> str:

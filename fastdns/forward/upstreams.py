@@ -10,8 +10,8 @@ from fastdns.config import model, values
 from fastdns.dns import names
 from fastdns.forward import lookup, resolvconf
 
-PORTS = {"dns": 53, "tls": 853}
-PLANNED_SCHEMES = ("https", "quic")
+PORTS = {"dns": 53, "tls": 853, "https": 443}
+PLANNED_SCHEMES = ("quic",)
 
 
 class TargetError(ValueError):
@@ -23,16 +23,16 @@ class TargetError(ValueError):
 
 
 def read(text: str, *, resolvers: Sequence[tuple[str, int]] = ()) -> tuple[model.Upstream, ...]:
-    """Read `[dns://|tls://]ADDRESS[%NAME][:PORT]`, a file or a host name, about which `resolvers` are asked.
+    """Read `[dns://|tls://|https://]ADDRESS[%NAME][:PORT]`, a file or a host name, about which `resolvers` are asked.
 
-    After an address of tls://, `%NAME` is the server's name in its certificate, else the zone of an IPv6 address. A
+    After an address of tls:// or https://, `%NAME` is the server's name in its certificate, else the zone of an IPv6 address. A
     file without name servers gives nothing. Raises TargetError with CoreDNS's words, and ConfigError with the line of
     the file that is wrong.
     """
     scheme, rest = _split_scheme(text)
     host, port = split_port(rest, PORTS[scheme])
     server_name = ""
-    if scheme == "tls":
+    if scheme != "dns":
         host, _, server_name = host.partition("%")
     if _is_address(host):
         addresses: Sequence[str] = (str(ipaddress.ip_address(host)),)
@@ -66,8 +66,11 @@ def _split_scheme(text: str) -> tuple[str, str]:
         scheme, rest = "dns", text
     if scheme not in PORTS:
         planned = f"CoreDNS has {scheme}:// upstreams, fastdns does not have them yet"
-        hint = planned if scheme in PLANNED_SCHEMES else "an upstream is asked by dns:// or tls://"
+        hint = planned if scheme in PLANNED_SCHEMES else "an upstream is asked by dns://, tls:// or https://"
         raise TargetError(f"'{scheme}' is not supported as a destination protocol in forward: {text}", hint)
+    if scheme == "https" and "/" in rest:
+        message = "paths are not allowed in HTTPS upstream addresses (the /dns-query path is used by default)"
+        raise TargetError(f"{message}: {text}")
     if not rest:
         raise TargetError(f"invalid address: {values.quote(text)}")
     return scheme, rest

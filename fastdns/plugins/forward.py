@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 MAX_UPSTREAMS = 15
 DEFAULT_EXPIRE = 10.0
 POLICIES = ("random", "round_robin", "sequential")
-PLANNED = ("doh_method",)
+DOH_METHODS = ("POST", "GET")
 PORT = 53
 
 Changes = dict[str, Any]
@@ -32,8 +32,6 @@ def parse(directive: corefile.Directive, scope: corefile.Scope) -> model.Forward
         raise directive.argument_error(hint="forward FROM TO...")
     changes: Changes = {}
     for option in directive.block:
-        if option.word in PLANNED:
-            raise values.planned_option(option)
         if option.word not in _OPTIONS:
             raise values.unknown_property(option, tuple(_OPTIONS))
         _merge(changes, _OPTIONS[option.word](option))
@@ -241,6 +239,13 @@ def _policy(option: corefile.Directive) -> Changes:
     return {"policy": token.text}
 
 
+def _doh_method(option: corefile.Directive) -> Changes:
+    token = _first(option)
+    if token.text not in DOH_METHODS:
+        raise option.error("doh_method must be either POST or GET", at=token)
+    return {"doh_method": token.text}
+
+
 def _rcodes(option: corefile.Directive) -> tuple[int, ...]:
     if not option.args:
         raise option.argument_error()
@@ -292,6 +297,7 @@ _OPTIONS: dict[str, Callable[[corefile.Directive], Changes]] = {
     "read_timeout": _read_timeout,
     "max_fails": _unsigned("max_fails"),
     "max_connect_attempts": _unsigned("max_connect_attempts"),
+    "doh_method": _doh_method,
     "tls": _tls,
     "tls_servername": _tls_servername,
     "policy": _policy,

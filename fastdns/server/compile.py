@@ -234,9 +234,9 @@ def add_group(engine: _engine.Engine, plugin: model.Forward, place: metrics.Grou
 
 
 def asks_in_python(plugin: model.Forward) -> bool:
-    """TCP and TLS; and `prefer_udp`, which asks over TCP what came back truncated over UDP."""
-    is_tls = any(upstream.protocol is model.Protocol.TLS for upstream in plugin.upstreams)
-    return plugin.force_tcp or plugin.prefer_udp or is_tls
+    """TCP, TLS and HTTPS; and `prefer_udp`, which asks over TCP what came back truncated over UDP."""
+    is_plain = all(upstream.protocol is model.Protocol.DNS for upstream in plugin.upstreams)
+    return plugin.force_tcp or plugin.prefer_udp or not is_plain
 
 
 def encode_side(side: model.CacheSide) -> tuple[int, int, int]:

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
-import pathlib
-import shutil
 import socket
-import ssl
-import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Callable
 
 import pytest
 
@@ -20,30 +15,7 @@ from fastdns.config import model
 from fastdns.forward import counts, exchange
 from tests.peers.process import CLOSED_PORTS
 from tests.unit.forward import servers
-from tests.unit.forward.servers import QUERY, answering, reply_to, serve, silent
-
-FORWARD = model.Forward(".", (), policy="sequential", force_tcp=True, read_timeout=0.2, max_fails=0)
-
-
-@contextlib.asynccontextmanager
-async def forwarder(
-    *upstreams: servers.Server | model.Upstream, **changes: object
-) -> AsyncIterator[exchange.Forwarder]:
-    places = tuple(found.upstream if isinstance(found, servers.Server) else found for found in upstreams)
-    options = {"upstreams": places, "max_connect_attempts": 2 * len(places), **changes}
-    made = exchange.Forwarder(dataclasses.replace(FORWARD, **options), set_down=lambda upstream, is_down: None)  # type: ignore[arg-type]
-    try:
-        yield made
-    finally:
-        await made.close()
-
-
-def run(test: Callable[[], Awaitable[None]]) -> None:
-    async def bounded() -> None:
-        async with asyncio.timeout(10):
-            await test()
-
-    asyncio.run(bounded())
+from tests.unit.forward.servers import FORWARD, QUERY, Files, answering, forwarder, reply_to, run, serve, silent
 
 
 def query_for(name: str) -> bytes:
@@ -340,42 +312,12 @@ def test_slots_are_written() -> None:
 # --- TLS
 
 
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[pathlib.Path, pathlib.Path]]:
-    """A good certificate for dns.example, and one that has expired; each is its own authority."""
-    if shutil.which("openssl") is None:
-        pytest.skip("needs the program openssl")
-    folder = tmp_path_factory.mktemp("tls")
-    made = {name: (folder / f"{name}.pem", folder / f"{name}.key") for name in ("good", "expired")}
-    for certificate, key in made.values():
-        openssl(
-            *("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30"),
-            *("-subj", "/CN=dns.example", "-addext", "subjectAltName=DNS:dns.example"),
-            *("-keyout", str(key), "-out", str(certificate)),
-        )
-    certificate, key = made["expired"]
-    past = certificate.with_suffix(".past")
-    openssl("x509", "-in", str(certificate), "-signkey", str(key), "-days", "-1", "-out", str(past))
-    made["expired"] = (past, key)
-    return made
-
-
-def openssl(*arguments: str) -> None:
-    subprocess.run(["openssl", *arguments], capture_output=True, check=True)
-
-
-def server_context(files: tuple[pathlib.Path, pathlib.Path]) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*files)
-    return context
-
-
 @pytest.mark.parametrize("is_stream", [True, False])
-def test_tls_upstream_answers(certificates: dict[str, tuple[pathlib.Path, pathlib.Path]], is_stream: bool) -> None:
+def test_tls_upstream_answers(certificates: dict[str, Files], is_stream: bool) -> None:
     async def test() -> None:
         files = certificates["good"]
         options = model.Tls(ca=str(files[0]), server_name="dns.example")
-        async with serve(context=server_context(files)) as server:
+        async with serve(context=servers.server_context(files)) as server:
             async with forwarder(server.tls_upstream, force_tcp=False, tls=options) as made:
                 for _ in range(2):
                     assert (await made.exchange(QUERY, is_stream=is_stream)).rcode == 0
@@ -385,10 +327,20 @@ def test_tls_upstream_answers(certificates: dict[str, tuple[pathlib.Path, pathli
     run(test)
 
 
+def test_second_connection_resumes_the_session_of_the_first(files: Files) -> None:
+    async def test() -> None:
+        options = model.Tls(ca=str(files[0]), server_name="dns.example")
+        async with serve(context=servers.server_context(files)) as server:
+            async with forwarder(server.tls_upstream, tls=options, expire=0.0) as made:
+                for _ in range(3):
+                    await made.exchange(QUERY, is_stream=False)
+            assert (server.connections, server.resumed) == (3, 2)
+
+    run(test)
+
+
 @pytest.mark.parametrize("fault", ["name", "address", "authority"])
-def test_tls_upstream_that_proves_nothing_is_not_asked(
-    certificates: dict[str, tuple[pathlib.Path, pathlib.Path]], fault: str
-) -> None:
+def test_tls_upstream_that_proves_nothing_is_not_asked(certificates: dict[str, Files], fault: str) -> None:
     async def test() -> None:
         files = certificates["good"]
         options = {
@@ -396,7 +348,7 @@ def test_tls_upstream_that_proves_nothing_is_not_asked(
             "address": model.Tls(ca=str(files[0])),
             "authority": model.Tls(server_name="dns.example"),
         }[fault]
-        async with serve(context=server_context(files)) as server:
+        async with serve(context=servers.server_context(files)) as server:
             async with forwarder(server.tls_upstream, tls=options) as made:
                 with pytest.raises(errors.UpstreamError, match="tls: failed to verify certificate: x509: "):
                     await made.exchange(QUERY, is_stream=False)
@@ -405,10 +357,10 @@ def test_tls_upstream_that_proves_nothing_is_not_asked(
     run(test)
 
 
-def test_expired_certificate_is_refused(certificates: dict[str, tuple[pathlib.Path, pathlib.Path]]) -> None:
+def test_expired_certificate_is_refused(certificates: dict[str, Files]) -> None:
     async def test() -> None:
         files = certificates["expired"]
-        async with serve(context=server_context(files)) as server:
+        async with serve(context=servers.server_context(files)) as server:
             options = model.Tls(ca=str(files[0]), server_name="dns.example")
             async with forwarder(server.tls_upstream, tls=options) as made:
                 with pytest.raises(errors.UpstreamError, match="expired"):
@@ -417,10 +369,10 @@ def test_expired_certificate_is_refused(certificates: dict[str, tuple[pathlib.Pa
     run(test)
 
 
-def test_server_name_of_the_upstream_wins(certificates: dict[str, tuple[pathlib.Path, pathlib.Path]]) -> None:
+def test_server_name_of_the_upstream_wins(certificates: dict[str, Files]) -> None:
     async def test() -> None:
         files = certificates["good"]
-        async with serve(context=server_context(files)) as server:
+        async with serve(context=servers.server_context(files)) as server:
             place = dataclasses.replace(server.tls_upstream, server_name="dns.example")
             async with forwarder(place, tls=model.Tls(ca=str(files[0]))) as made:
                 assert (await made.exchange(QUERY, is_stream=False)).rcode == 0

@@ -6,7 +6,7 @@ import pytest
 from fastdns.config import model
 from fastdns.forward import lookup, upstreams
 
-DNS, TLS = model.Protocol.DNS, model.Protocol.TLS
+TLS, HTTPS = model.Protocol.TLS, model.Protocol.HTTPS
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,9 @@ DNS, TLS = model.Protocol.DNS, model.Protocol.TLS
         ("tls://192.0.2.1%dns.example", model.Upstream("192.0.2.1", 853, TLS, "dns.example")),
         ("tls://192.0.2.1%dns.example:8853", model.Upstream("192.0.2.1", 8853, TLS, "dns.example")),
         ("tls://[2001:db8::1%dns.example]:8853", model.Upstream("2001:db8::1", 8853, TLS, "dns.example")),
+        ("https://192.0.2.1", model.Upstream("192.0.2.1", 443, HTTPS)),
+        ("https://[2001:db8::1]:8443", model.Upstream("2001:db8::1", 8443, HTTPS)),
+        ("https://192.0.2.1%dns.example", model.Upstream("192.0.2.1", 443, HTTPS, "dns.example")),
     ],
 )
 def test_address(text: str, upstream: model.Upstream) -> None:

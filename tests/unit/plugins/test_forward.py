@@ -38,6 +38,8 @@ def test_first_line(read, line: str, expected: model.Forward) -> None:
         ("read_timeout 1s", {"read_timeout": 1.0}),
         ("max_fails 0", {"max_fails": 0}),
         ("max_connect_attempts 3", {"max_connect_attempts": 3}),
+        ("doh_method GET", {"doh_method": "GET"}),
+        ("doh_method POST", {"doh_method": "POST"}),
         ("tls", {"tls": model.Tls()}),
         ("tls_servername dns.example", {"tls": model.Tls(server_name="dns.example")}),
         ("policy round_robin", {"policy": "round_robin"}),
