@@ -90,6 +90,10 @@ def describe_config(config: model.Config, totals: families.Totals) -> None:
 def describe_processes(processes: Iterable[tuple[str, int]], totals: families.Totals) -> None:
     """The figures of processes by their name and id; the first is the supervisor."""
     totals.raise_to("process_max_fds", resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    totals.raise_to("process_virtual_memory_max_bytes", read_memory_limit())
+    received, sent = read_traffic()
+    totals.raise_to("process_network_receive_bytes_total", received)
+    totals.raise_to("process_network_transmit_bytes_total", sent)
     for index, (name, pid) in enumerate(processes):
         try:
             figures = read_figures(pid)
@@ -117,6 +121,20 @@ def read_figures(pid: int) -> dict[str, float]:
         "resident": int(fields[21]) * PAGE,
         "fds": len(os.listdir(f"/proc/{pid}/fd")),
     }
+
+
+def read_memory_limit() -> int:
+    """Without a limit the largest number that the kernel has for it, as Go's client tells it."""
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return 2**64 - 1 if limit == resource.RLIM_INFINITY else limit
+
+
+def read_traffic() -> tuple[int, int]:
+    """Octets received and sent over IP in our network namespace: proc_pid_net(5), netstat's two lines IpExt."""
+    with open("/proc/self/net/netstat", encoding="ascii") as file:
+        names, numbers = (line.split() for line in file if line.startswith("IpExt:"))
+    counted = dict(zip(names, numbers, strict=True))
+    return int(counted["InOctets"]), int(counted["OutOctets"])
 
 
 def boot_time() -> float:

@@ -167,6 +167,15 @@ KNOWN: dict[str, Family] = {
     "process_cpu_seconds_total": Family("counter", "Total user and system CPU time spent, all processes."),
     "process_resident_memory_bytes": Family("gauge", "Resident memory size in bytes, all processes."),
     "process_virtual_memory_bytes": Family("gauge", "Virtual memory size in bytes, all processes."),
+    "process_virtual_memory_max_bytes": Family(
+        "gauge", "Maximum amount of virtual memory available in bytes, to one process."
+    ),
+    "process_network_receive_bytes_total": Family(
+        "counter", "Number of bytes received over the network, by all that shares it with these processes."
+    ),
+    "process_network_transmit_bytes_total": Family(
+        "counter", "Number of bytes sent over the network, by all that shares it with these processes."
+    ),
     "process_open_fds": Family("gauge", "Number of open file descriptors, all processes."),
     "process_max_fds": Family("gauge", "Maximum number of open file descriptors of one process."),
     "process_start_time_seconds": Family("gauge", "Start time of the supervisor since unix epoch in seconds."),

@@ -1,5 +1,6 @@
 import os
 import re
+import resource
 
 import pytest
 from prometheus_client import parser, samples
@@ -72,6 +73,14 @@ def read_page(config: model.Config, *workers: bytearray) -> dict[str, dict[tuple
         for sample in family.samples:
             page.setdefault(sample.name, {})[order_labels(sample)] = sample.value
     return page
+
+
+def test_limits_and_traffic_of_the_process(config: model.Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    page = read_page(config)
+    assert page["process_virtual_memory_max_bytes"] == {(): 2.0**64}
+    assert page["process_network_receive_bytes_total"][()] > 0
+    assert page["process_network_transmit_bytes_total"][()] > 0
 
 
 def test_workers_are_summed_under_coredns_names(config: model.Config) -> None:
