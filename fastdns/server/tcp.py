@@ -28,7 +28,8 @@ WRITE_MAX = 1024 * 1024  # the client does not read at all: it is cut off
 HEADER_SIZE = 12
 LENGTH_SIZE = 2
 FAREWELL = 0.5  # seconds for a client to close its side after we have closed ours
-BACKLOG = 1024
+ACCEPT_BATCH = 32  # connections accepted in one turn of the loop
+ACCEPT_PAUSE = 0.1  # seconds after one could not be: what waits is kept by the kernel
 
 
 class Connections:
@@ -48,22 +49,54 @@ class Connections:
         self.waiting: dict[int, Connection] = {}  # by token
         self._open: dict[Connection, None] = {}  # in the order of their last activity
         self._by_client: Counter[str] = Counter()
-        self._servers: list[asyncio.Server] = []
+        self._listening: dict[socket.socket, int] = {}  # and each one's number as a listener
+        self._arriving: set[asyncio.Task[typing.Any]] = set()
         self._sweep: asyncio.TimerHandle | None = None
 
-    async def listen(self, one: socket.socket, listener: int) -> None:
-        server = await self.loop.create_server(lambda: Connection(self, listener), sock=one, backlog=BACKLOG)
-        self._servers.append(server)
+    def listen(self, one: socket.socket, listener: int) -> None:
+        """Accept what comes to a socket that listens already, and stays the caller's to close."""
+        self._listening[one] = listener
+        self.loop.add_reader(one, self._accept, one)
 
     def stop_listening(self) -> None:
-        for server in self._servers:
-            server.close()
-        self._servers = []
+        for one in self._listening:
+            self.loop.remove_reader(one)
+        self._listening = {}
+
+    def _accept(self, one: socket.socket) -> None:
+        """Take in some of those who wait. Without descriptors for them, wait too: the loop would call at once again.
+
+        (uvloop's own server closes them without a word, and tells nobody.)
+        """
+        for _ in range(ACCEPT_BATCH):
+            try:
+                client, _ = one.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError:
+                self.counters.add(WorkerSlot.WORKER_ACCEPT_FAILURES)
+                self.loop.remove_reader(one)
+                self.loop.call_later(ACCEPT_PAUSE, self._accept_again, one)
+                return
+            task = self.loop.create_task(self._welcome(client, self._listening[one]))
+            self._arriving.add(task)
+            task.add_done_callback(self._arriving.discard)
+
+    def _accept_again(self, one: socket.socket) -> None:
+        if one in self._listening:
+            self.loop.add_reader(one, self._accept, one)
+
+    async def _welcome(self, client: socket.socket, listener: int) -> None:
+        try:
+            await self.loop.connect_accepted_socket(lambda: Connection(self, listener), client)
+        except OSError:  # it has left already
+            self.counters.add(WorkerSlot.WORKER_ACCEPT_FAILURES)
+            client.close()
 
     @property
     def is_busy(self) -> bool:
         """True while a client is owed something."""
-        return bool(self._open)
+        return bool(self._open or self._arriving)
 
     def finish(self) -> None:
         """Let every connection end as soon as it is owed nothing."""

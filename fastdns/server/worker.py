@@ -106,12 +106,12 @@ class Worker:
         self._on_tick()
         self._beat()
         if self.setup.is_first or not self.program.clusters:
-            await self.serve()
+            self.serve()
         else:
             self.loop.call_later(RECORDS_PATIENCE, self._serve_anyhow)
         await self._ended
 
-    async def serve(self) -> None:
+    def serve(self) -> None:
         """Read the sockets from now on."""
         if self.is_serving or self.is_draining:
             return
@@ -124,7 +124,7 @@ class Worker:
                 self._udp[one.fileno()] = udp
                 self.loop.add_reader(one.fileno(), udp.on_readable)
             for one in self.setup.tcp[listener]:
-                await self.tcp.listen(one, number)
+                self.tcp.listen(one, number)
         self.counters.set(WorkerSlot.WORKER_STATE, WorkerState.WORKER_SERVING)
         self.channel.send(Kind.SERVING)
         self.duties.on_serving()
@@ -132,10 +132,7 @@ class Worker:
     def _serve_anyhow(self) -> None:
         if not self.is_serving:
             logger.warning("no records came in time; serving without them")
-            self._serve_soon()
-
-    def _serve_soon(self) -> None:
-        self.slow.start(self.serve())
+            self.serve()
 
     def _on_message(self) -> None:
         messages = self.channel.receive()
@@ -257,8 +254,7 @@ class Worker:
             case Kind.END_SNAPSHOT:
                 self.engine.end_snapshot(message.table)
             case Kind.CAUGHT_UP:
-                if not self.is_serving:
-                    self._serve_soon()
+                self.serve()
             case _:
                 raise errors.FrameError(f"{message.kind.name} among records")
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import pathlib
+import resource
 import socket
 import struct
 import time
@@ -12,7 +15,7 @@ import pytest
 
 from tests.differential.questions import Question
 from tests.integration.load import Load
-from tests.integration.test_processes import NAMES
+from tests.integration.test_processes import NAMES, find_processes, value_of
 from tests.peers.process import wait_until
 from tests.peers.servers import Fastdns
 
@@ -192,3 +195,35 @@ def test_reset_in_the_middle_harms_nobody(server: Fastdns) -> None:
         client.close()
     assert_answered_quickly(server)
     assert "ERROR" not in pathlib.Path(server.folder / "log").read_text()
+
+
+def test_no_descriptor_left_harms_nobody_else(server: Fastdns) -> None:
+    """Connections wait in the kernel until there are descriptors again; nothing spins, and UDP is answered."""
+    (worker,) = find_processes(server, "w")
+    _, hard = resource.prlimit(worker, resource.RLIMIT_NOFILE)
+    used = set(map(int, os.listdir(f"/proc/{worker}/fd")))
+    lowest_free = min(set(range(len(used) + 1)) - used)
+    before = value_of(server, "fastdns_server_accept_failures_total")
+    resource.prlimit(worker, resource.RLIMIT_NOFILE, (lowest_free, hard))
+    try:
+        with contextlib.ExitStack() as stack:
+            clients = [stack.enter_context(connect(server)) for _ in range(10)]
+            wait_until(
+                lambda: value_of(server, "fastdns_server_accept_failures_total") > before, what="a failure counted"
+            )
+            began, spent = time.monotonic(), cpu_seconds(worker)
+            with Load(server.port, NAMES, rate=100) as load:
+                wait_until(lambda: load.answered > 100, what="answers over UDP")
+            assert not load.faults, load.summary()
+            assert cpu_seconds(worker) - spent < 0.5 * (time.monotonic() - began)
+            resource.prlimit(worker, resource.RLIMIT_NOFILE, (hard, hard))
+            for client in clients:
+                client.sendall(frame(QUERY))
+                assert rcode(read_message(client)) == 0
+    finally:
+        resource.prlimit(worker, resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
