@@ -22,7 +22,7 @@ cdef struct Limits:         # of one side
 
 cdef struct CacheOptions:
     Limits sides[2]
-    size_t max_octets       # both sides together
+    size_t max_octets       # both sides together; less while memory is short
     uint32_t servfail_ttl   # seconds; 0: failures are not kept
     uint32_t stale_for      # seconds after the TTL; 0: nothing stale is kept
     uint32_t stale_ttl      # seconds, of a stale answer
@@ -56,6 +56,7 @@ cdef class Cache:
     cdef Table* table       # owned; freed in __dealloc__
     cdef CacheOptions options
     cdef CacheStats stats
+    cdef size_t full_octets # max_octets as it was made
 
     cdef uint64_t begin_find(self, const Key* key) noexcept nogil
     cdef void fetch_entry(self, uint64_t hash_value) noexcept nogil
@@ -65,5 +66,6 @@ cdef class Cache:
     cdef void note_failure(self, const Key* key, uint32_t now) noexcept nogil
     cdef uint32_t clamp_ttl(self, const Reply* reply) noexcept nogil
     cdef void expire_entries(self, uint32_t now, uint32_t budget) noexcept nogil
+    cdef void shrink_table(self, uint32_t now, uint32_t budget) noexcept nogil
     cdef void forget_entries(self) noexcept nogil
     cdef void _link_entry(self, Entry* entry) noexcept nogil

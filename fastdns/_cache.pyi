@@ -46,6 +46,10 @@ class Cache:
         """The TTL that every record of the reply gets, whether it is kept or not."""
     def expire(self, now: int, budget: int = ...) -> None:
         """Look at up to `budget` entries and free those that nothing can be answered from any more."""
+    def shrink(self, now: int, budget: int) -> None:
+        """Give memory back: evict up to `budget` entries, and hold no more octets than are left then, until grow()."""
+    def grow(self) -> None:
+        """Let it hold a 64th of its octets more, up to what it was made with."""
     def forget_all(self) -> None: ...
     def describe(self) -> dict[str, int]:
         """{success, denial} entries, {success,denial}_evictions, octets."""

@@ -89,6 +89,10 @@ class Engine(Answerer):
     def on_tick(self) -> int:
         """Deadlines, gauges, memory given back: milliseconds until it wants to be called again, at the latest. Then flush()
         every UdpListener."""
+    def shrink_caches(self) -> None:
+        """Memory is short: drop a quarter of what caches hold, up to 16,384 entries of each, and give it back."""
+    def grow_caches(self) -> None:
+        """There is room again: caches may grow by a little, up to what they were made with."""
     def take_alarm(self) -> int:
         """Milliseconds until on_tick() is wanted for somebody who has come since it was called; 0: nobody has."""
     def failing_upstreams(self) -> list[tuple[int, int]]:

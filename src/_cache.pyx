@@ -202,6 +202,11 @@ cdef void _evict_entry(Table* table, Ring* ring, uint32_t now, uint32_t stale_fo
     ring.hand += 1                                      # over the newest entry, which has taken the place
 
 
+cdef inline Ring* _larger_ring(Table* table) noexcept nogil:
+    """The side that holds more octets."""
+    return &table.rings[<int>SUCCESS if table.rings[<int>SUCCESS].octets >= table.rings[<int>DENIAL].octets else <int>DENIAL]
+
+
 cdef bint _make_room(Table* table, const CacheOptions* options, uint8_t side, uint32_t octets, uint32_t now,
                      CacheStats* stats) noexcept nogil:
     """Evict until an entry of `octets` has room. False: it is too large to ever have some."""
@@ -211,8 +216,7 @@ cdef bint _make_room(Table* table, const CacheOptions* options, uint8_t side, ui
     if ring.count >= ring.capacity:
         _evict_entry(table, ring, now, options.stale_for, stats)
     while stats.octets + octets > options.max_octets:
-        ring = &table.rings[<int>SUCCESS if table.rings[<int>SUCCESS].octets >= table.rings[<int>DENIAL].octets else <int>DENIAL]
-        _evict_entry(table, ring, now, options.stale_for, stats)
+        _evict_entry(table, _larger_ring(table), now, options.stale_for, stats)
     return True
 
 
@@ -312,7 +316,7 @@ cdef class Cache:
             self.options.sides[side].capacity = capacity
             self.options.sides[side].max_ttl = max_ttl
             self.options.sides[side].min_ttl = min_ttl
-        self.options.max_octets = max_octets
+        self.options.max_octets = self.full_octets = max_octets
         self.options.servfail_ttl = servfail_ttl
         self.options.stale_for = stale_for
         self.options.stale_ttl = stale_ttl
@@ -510,6 +514,15 @@ cdef class Cache:
                 else:
                     _drop_entry(self.table, entry, &self.stats)
 
+    cdef void shrink_table(self, uint32_t now, uint32_t budget) noexcept nogil:
+        """Evict up to `budget` entries; what is left is as much as the cache holds, until it may grow again."""
+        cdef Ring* ring
+        while budget and self.stats.octets:
+            budget -= 1
+            ring = _larger_ring(self.table)
+            _evict_entry(self.table, ring, now, self.options.stale_for, &self.stats)
+        self.options.max_octets = self.stats.octets
+
     cdef void forget_entries(self) noexcept nogil:
         """Drop everything."""
         _free_rings(self.table)
@@ -569,6 +582,14 @@ cdef class Cache:
     def expire(self, uint32_t now, uint32_t budget=1024):
         """Look at up to `budget` entries and free those that nothing can be answered from any more."""
         self.expire_entries(now, budget)
+
+    def shrink(self, uint32_t now, uint32_t budget):
+        """Give memory back: evict up to `budget` entries, and hold no more octets than are left then, until grow()."""
+        self.shrink_table(now, budget)
+
+    def grow(self):
+        """Let it hold a 64th of its octets more, up to what it was made with."""
+        self.options.max_octets = min(self.full_octets, self.options.max_octets + self.full_octets // 64 + 1)
 
     def forget_all(self):
         self.forget_entries()

@@ -63,10 +63,14 @@ from fastdns._reply cimport read_reply
 from fastdns._trie cimport NameTable
 from fastdns._wire cimport Writer, load_u16, write_octets, writer_over
 
+cdef extern from "<malloc.h>" nogil:
+    int malloc_trim(size_t pad)
+
 cdef enum:
     RECLAIM_STEP = 2000         # names of a replaced table freed at a time
     TICK_MS = 1000
     EVENTS_PER_TURN = 16        # batches of replies taken before other work gets its turn
+    SHRINK_STEP = 16384         # entries of a cache dropped at a time: some milliseconds
 
 
 class Slow:
@@ -324,6 +328,21 @@ cdef class Engine(Answerer):
         if deadline == UINT64_MAX or deadline > self.now_ns + TICK_MS * <uint64_t>1000000:
             return TICK_MS
         return (deadline - self.now_ns) // 1000000 + 1 if deadline > self.now_ns else 1
+
+    def shrink_caches(self):
+        """Memory is short: drop a quarter of what caches hold, up to SHRINK_STEP entries of each, and give it back."""
+        cdef Cache cache
+        self.begin_batch()
+        for cache in self.caches:
+            held = cache.stats.entries[0] + cache.stats.entries[1]
+            cache.shrink(self.now_ns // 1000000000, min(held // 4 + 1, SHRINK_STEP))
+        malloc_trim(0)
+
+    def grow_caches(self):
+        """There is room again: caches may grow by a little, up to what they were made with."""
+        cdef Cache cache
+        for cache in self.caches:
+            cache.grow()
 
     def take_alarm(self):
         """Milliseconds until on_tick() is wanted for somebody who has come since; 0: nobody has."""

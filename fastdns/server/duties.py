@@ -19,7 +19,7 @@ from fastdns.dns import names
 from fastdns.forward import counts as group_counts
 from fastdns.forward import exchange
 from fastdns.server import compile as compiler
-from fastdns.server import failures, hosts, metrics, querylog, questions, weights
+from fastdns.server import failures, hosts, memory, metrics, querylog, questions, weights
 
 if typing.TYPE_CHECKING:
     from fastdns.server import worker
@@ -42,6 +42,8 @@ class Duties:
         self._program = owner.program
         self._engine = owner.engine
         self._started = time.monotonic()
+        self._memory = memory.Memory()
+        self._is_memory_short = False
         self._sources = [(table, hosts.HostsSource(table.plugin)) for table in self._program.hosts.values()]
         self._timers: list[asyncio.TimerHandle] = []
         self._forwarders: dict[int, exchange.Forwarder] = {}
@@ -94,6 +96,19 @@ class Duties:
         dropped = self._worker.lines.dropped + self._engine.dropped_notes()
         self._worker.counters.set(WorkerSlot.WORKER_LOG_DROPPED, dropped)
         self._worker.lines.flush()
+        self._watch_memory()
+
+    def _watch_memory(self) -> None:
+        """Cut caches while the container nears its limit: an answer less in a cache is better than a process less."""
+        share = self._memory.share()
+        if share < memory.LOW:
+            self._engine.grow_caches()
+            self._is_memory_short = False
+        elif share > memory.HIGH:
+            self._engine.shrink_caches()
+            if not self._is_memory_short:
+                logger.warning("%.0f%% of the container's memory is used: caches are cut", 100 * share)
+            self._is_memory_short = True
 
     def check_upstreams(self) -> None:
         """Have those checked that have failed: after each turn in which one may have, as CoreDNS does at once."""

@@ -201,7 +201,7 @@ def test_reloads_under_load_lose_nothing(start: Start) -> None:
     assert all(watched), "a reload changes nothing about readiness"
     assert value_of(server, "coredns_dns_requests_total") >= counted
     wait_until(lambda: count_files(server) <= files, what="descriptors to be given back")
-    assert len(find_processes(server, "")) == 3
+    wait_until(lambda: len(find_processes(server, "")) == 3, what="replaced workers to leave")
 
 
 def count_files(server: Fastdns) -> int:

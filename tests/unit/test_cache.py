@@ -218,6 +218,28 @@ def test_what_nobody_asks_leaves_first() -> None:
     assert len(kept) == 100 and len([number for number in kept if number >= 150]) >= 98
 
 
+def test_shrunk_cache_holds_no_more_until_it_may_grow() -> None:
+    cache = cache_of(max_octets=1 << 18)
+    templates = [reply(name=named(0), answer=(60,)), reply(name=named(0), soa=60)]
+    cache.store_many(templates, 3000, now=0, seed=1)
+    full = cache.describe()
+    cache.shrink(0, 200)
+    less = cache.describe()
+    assert less["success"] + less["denial"] == full["success"] + full["denial"] - 200
+    cache.store_many(templates, 3000, now=0, seed=2)
+    assert cache.describe()["octets"] <= less["octets"]
+    for _ in range(64):
+        cache.grow()
+    cache.store_many(templates, 3000, now=0, seed=3)
+    assert less["octets"] < cache.describe()["octets"] <= 1 << 18
+    cache.shrink(0, 1 << 30)
+    assert cache.describe()["octets"] == 0
+    assert not cache.put(reply(answer=(60,)), now=0)
+    for _ in range(64):
+        cache.grow()
+    assert cache.put(reply(answer=(60,)), now=0)
+
+
 def test_no_room_at_all() -> None:
     assert not cache_of(success=(0, 3600, 5)).put(reply(answer=(60,)), now=0)
     assert not cache_of(max_octets=1000).put(reply(answer=(60,)), now=0)

@@ -11,10 +11,11 @@ import dns.message
 import pytest
 
 from fastdns import _counters
-from fastdns._counters import GroupSlot, UpstreamSlot
+from fastdns._counters import CacheSlot, GroupSlot, UpstreamSlot
 from fastdns.forward import exchange
-from fastdns.server import configuration, frames, metrics, output, worker
+from fastdns.server import configuration, frames, memory, metrics, output, worker
 from tests.peers.process import CLOSED_PORTS
+from tests.unit.forward import servers
 
 CHECKS = GroupSlot.GROUP_SLOTS + UpstreamSlot.UPSTREAM_HEALTHCHECK_FAILURES
 QUERY = dns.message.make_query("www.example.org", "A").to_wire()
@@ -94,3 +95,38 @@ def test_forwarders_are_closed_in_the_end(monkeypatch: pytest.MonkeyPatch) -> No
         assert asyncio.all_tasks() == {asyncio.current_task()}  # its health check is over too
 
     asyncio.run(run())
+
+
+def test_short_memory_cuts_the_caches_and_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    share = 0.5
+    monkeypatch.setattr(memory.Memory, "share", lambda made: share)
+    queries = [dns.message.make_query(f"n{number}.example.org", "A").to_wire() for number in range(20)]
+
+    async def run() -> None:
+        nonlocal share
+        async with (
+            servers.serve() as upstream,
+            serving(f". {{\nforward . 127.0.0.1:{upstream.port}\ncache\n}}\n") as made,
+        ):
+            (listener,) = made.program.listeners.values()
+            (cache,) = metrics.lay_out(made.setup.config).caches.values()
+
+            def entries() -> int:
+                made.engine.on_tick()
+                return made.counters.get(cache.first + CacheSlot.CACHE_ENTRIES)
+
+            for query in queries:
+                made.engine.ask(query, listener, is_stream=False)
+            await until(lambda: entries() == len(queries))
+            made.duties.on_beat()
+            assert entries() == len(queries)
+            share = 0.95
+            for _ in range(20):
+                made.duties.on_beat()
+            assert entries() < 3
+
+    with caplog.at_level("WARNING"):
+        asyncio.run(run())
+    assert caplog.text.count("95% of the container's memory is used: caches are cut") == 1

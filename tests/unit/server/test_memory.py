@@ -1,0 +1,48 @@
+import pathlib
+
+import pytest
+
+from fastdns.server import memory
+
+
+def write(folder: pathlib.Path, **files: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (folder / f"memory.{name}").write_text(text)
+
+
+def share_of(root: pathlib.Path, groups: str) -> float:
+    (root / "self").write_text(groups)
+    return memory.Memory(root, root / "self").share()
+
+
+def test_tightest_of_the_groups_above_counts(tmp_path: pathlib.Path) -> None:
+    write(tmp_path / "kube" / "pod", max="max\n", current="900\n", stat="inactive_file 0\n")
+    write(tmp_path / "kube", max="1000\n", current="950\n", stat="anon 10\ninactive_file 200\n")
+    assert share_of(tmp_path, "0::/kube/pod\n") == 0.75
+
+
+def test_version_1(tmp_path: pathlib.Path) -> None:
+    write(
+        tmp_path / "memory" / "pod", limit_in_bytes="1000\n", usage_in_bytes="600\n", stat="total_inactive_file 100\n"
+    )
+    assert share_of(tmp_path, "4:cpu,cpuacct:/pod\n3:memory:/pod\n") == 0.5
+
+
+@pytest.mark.parametrize("limit", ["max\n", "", "0\n", "many\n"])
+def test_no_limit(tmp_path: pathlib.Path, limit: str) -> None:
+    write(tmp_path, max=limit, current="900\n", stat="inactive_file 0\n")
+    assert share_of(tmp_path, "0::/\n") == 0.0
+
+
+def test_no_groups_at_all(tmp_path: pathlib.Path) -> None:
+    assert memory.Memory(tmp_path / "none", tmp_path / "none").share() == 0.0
+
+
+def test_limit_that_is_lowered_is_seen(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "self").write_text("0::/\n")
+    write(tmp_path, max="1000\n", current="500\n", stat="")
+    made = memory.Memory(tmp_path, tmp_path / "self")
+    assert made.share() == 0.5
+    write(tmp_path, max="500\n")
+    assert made.share() == 1.0
