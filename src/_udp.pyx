@@ -90,6 +90,13 @@ cdef enum:
     QUERY_MAX = 4096        # octets; a longer datagram is no query and is dropped
     CONTROL_MAX = 64        # room for one in6_pktinfo
     SEND_TRIES = 3          # of a batch that the socket's buffer has no room for
+    REFLECTORS_END = 38     # below it no client asks from a port, and services answer whatever comes to them
+
+
+cdef inline bint _is_reflector(uint16_t port) noexcept nogil:
+    """True for ports that can't be sent to (0), or that would answer our answer for ever: echo, discard, daytime, qotd,
+    chargen, time, as BIND drops them too. Other servers of the DNS are silent to a response, as we are."""
+    return port < REFLECTORS_END and port in (0, 7, 9, 13, 17, 19, 37)
 
 
 cdef struct Slot:
@@ -188,7 +195,7 @@ cdef class UdpListener:
         cdef fastdns_pktinfo6 pktinfo6
         if header.msg_flags & MSG_TRUNC or header.msg_namelen > <unsigned int>ADDRESS_MAX:
             return False
-        if load_u16(&peer.remote[2]) == 0:          # port 0 can't be sent to
+        if _is_reflector(load_u16(&peer.remote[2])):
             return False
         peer.transport = UDP
         peer.listener = <uint16_t>self.listener

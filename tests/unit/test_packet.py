@@ -189,6 +189,14 @@ def test_outcome(wire: bytes, owed: int, is_stream: bool) -> None:
 
 
 @pytest.mark.parametrize(("wire", "owed"), TABLE)
+def test_no_answer_is_answered(wire: bytes, owed: int) -> None:
+    """With a forged sender, ourselves or another server, nothing goes to and fro."""
+    answer = WORLD.ask_raw(wire, is_stream=False)
+    assert isinstance(answer, bytes)
+    assert WORLD.ask_raw(answer, is_stream=False) == b""
+
+
+@pytest.mark.parametrize(("wire", "owed"), TABLE)
 def test_every_prefix_is_read_within_its_bounds(wire: bytes, owed: int) -> None:
     for size in range(min(len(wire), 80)):
         status, *_ = _packet.inspect_query(wire[:size])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -107,6 +108,31 @@ def test_silence(served: Served, wire: bytes) -> None:
         client.send(query())
         served.udp.on_readable()
         assert dns.message.from_wire(client.recv(4096)).answer
+
+
+@pytest.mark.parametrize(
+    ("port", "is_answered"),
+    [*((port, False) for port in (0, 7, 9, 13, 17, 19, 37)), *((port, True) for port in (1, 36, 38, 53, 255))],
+)
+def test_services_that_answer_whatever_comes_are_not_answered(port: int, is_answered: bool) -> None:
+    """Their ports can't be had without privileges: in a Unix socket's address a name stands where they do elsewhere."""
+    world = engines.cluster()
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as one,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client,
+    ):
+        suffix = secrets.token_bytes(8)
+        one.bind(b"\0server" + suffix)
+        one.setblocking(False)
+        client.bind(bytes([0, port]) + suffix)
+        client.settimeout(0)
+        client.sendto(query(), b"\0server" + suffix)
+        UdpListener(world.engine, world.listener, one.fileno()).on_readable()
+        if is_answered:
+            assert dns.message.from_wire(client.recv(4096)).answer
+        else:
+            with pytest.raises(BlockingIOError):
+                client.recv(4096)
 
 
 def late_world() -> engines.World:
