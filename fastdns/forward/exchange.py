@@ -24,6 +24,7 @@ from fastdns.forward import question as questions
 
 DEADLINE = 4.0  # seconds for a question as a whole: below a stub resolver's 5 (CoreDNS: 5)
 DIAL_TIMEOUT = 2.0  # seconds
+CUT_PATIENCE = 2.0  # seconds for a reply over TCP in the place of a truncated one
 ALPN: dict[model.Protocol, tuple[str, ...]] = {model.Protocol.TLS: (), model.Protocol.HTTPS: ("http/1.1",)}
 QUESTIONS_MAX = 4096  # on their way at once, where max_concurrent does not say less
 
@@ -167,14 +168,21 @@ class Forwarder:
         by_tcp = not is_plain or forward.force_tcp or (is_stream and not forward.prefer_udp)
         until = self._clock() + left
         with_edns = True
+        cut = b""
         while True:
             asked_at = self._clock()
-            wire = await self._send(upstream, question, by_tcp=by_tcp, with_edns=with_edns, left=until - asked_at)
+            try:
+                wire = await self._send(upstream, question, by_tcp=by_tcp, with_edns=with_edns, left=until - asked_at)
+            except errors.UpstreamError:
+                if is_stream or not cut:
+                    raise
+                return Reply(cut, upstream)  # its client may ask over TCP itself
             self._counts.exchanged(upstream, rcode=questions.rcode_of(wire), seconds=self._clock() - asked_at)
             if with_edns and questions.rcode_of(wire) == Rcode.FORMERR and self._clock() < until:
                 with_edns = False
             elif questions.is_truncated(wire) and not by_tcp and forward.prefer_udp and self._clock() < until:
-                by_tcp = True
+                by_tcp, cut = True, wire
+                until = min(until, self._clock() + CUT_PATIENCE)
             else:
                 self._check(upstream, question, wire)
                 return Reply(wire, upstream)

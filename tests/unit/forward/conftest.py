@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-
 import pytest
 
-from tests.unit.forward.servers import Files
+from fastdns.forward import exchange
+from tests.unit.certificates import Files, expire_certificate, make_certificate
 
 
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Files]:
-    """A good certificate for dns.example, and one that has expired; each is its own authority."""
-    if shutil.which("openssl") is None:
-        pytest.skip("needs the program openssl")
+    """A good certificate for dns.example, and one that has expired."""
     folder = tmp_path_factory.mktemp("tls")
-    made = {name: (folder / f"{name}.pem", folder / f"{name}.key") for name in ("good", "expired")}
-    for certificate, key in made.values():
-        openssl(
-            *("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30"),
-            *("-subj", "/CN=dns.example", "-addext", "subjectAltName=DNS:dns.example"),
-            *("-keyout", str(key), "-out", str(certificate)),
-        )
-    certificate, key = made["expired"]
-    past = certificate.with_suffix(".past")
-    openssl("x509", "-in", str(certificate), "-signkey", str(key), "-days", "-1", "-out", str(past))
-    made["expired"] = (past, key)
-    return made
+    good, bad = (make_certificate(folder, name, "DNS:dns.example") for name in ("good", "expired"))
+    return {"good": good, "expired": expire_certificate(bad)}
 
 
 @pytest.fixture(scope="session")
@@ -35,5 +21,8 @@ def files(certificates: dict[str, Files]) -> Files:
     return certificates["good"]
 
 
-def openssl(*arguments: str) -> None:
-    subprocess.run(["openssl", *arguments], capture_output=True, check=True)
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Servers and clients share one busy processor here: tests of the limits set them themselves."""
+    monkeypatch.setattr(exchange, "DEADLINE", 50.0)
+    monkeypatch.setattr(exchange, "DIAL_TIMEOUT", 30.0)

@@ -6,19 +6,18 @@ import asyncio
 import base64
 import contextlib
 import dataclasses
-import pathlib
 import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from fastdns.config import model
 from fastdns.forward import exchange
+from tests.unit.certificates import Files
 
 QUERY = b"\x12\x34\x01\x00\0\1\0\0\0\0\0\0\x03WWW\x07example\x03org\0\0\1\0\1"
 ADDRESS = b"\xc0\x0c\0\1\0\1\0\0\0\x1e\0\4\xc0\0\2\1"
 
 FORWARD = model.Forward(".", (), policy="sequential", force_tcp=True, read_timeout=0.2, max_fails=0)
-Files = tuple[pathlib.Path, pathlib.Path]  # certificate, key
 
 # What a server does with a query: replies to send at once, None to close the stream.
 Behaviour = Callable[[bytes], "list[bytes] | None"]
@@ -59,7 +58,7 @@ def server_context(files: Files) -> ssl.SSLContext:
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
     async def bounded() -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await test()
 
     asyncio.run(bounded())
@@ -125,7 +124,9 @@ async def serve_https(files: Files, behaviour: WebBehaviour = response_to) -> As
                 await writer.drain()
                 if b"\r\nConnection: close\r\n" in response:
                     writer.close()
-                    return
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(writer.wait_closed(), 5)
+                    break
         writer.transport.abort()
 
     async def read_query(reader: asyncio.StreamReader) -> bytes:

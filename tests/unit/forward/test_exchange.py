@@ -14,8 +14,9 @@ from fastdns._counters import Counters, GroupSlot, UpstreamSlot
 from fastdns.config import model
 from fastdns.forward import counts, exchange
 from tests.peers.process import CLOSED_PORTS
+from tests.unit.certificates import Files
 from tests.unit.forward import servers
-from tests.unit.forward.servers import FORWARD, QUERY, Files, answering, forwarder, reply_to, run, serve, silent
+from tests.unit.forward.servers import FORWARD, QUERY, answering, forwarder, reply_to, run, serve, silent
 
 
 def query_for(name: str) -> bytes:
@@ -238,6 +239,23 @@ def test_prefer_udp_takes_tcp_when_truncated() -> None:
     run(test)
 
 
+def test_prefer_udp_gives_the_truncated_reply_where_tcp_says_nothing() -> None:
+    """To a client on UDP, which can ask over TCP itself; it means nothing to one on TCP."""
+
+    async def test() -> None:
+        def by_udp_alone(query: bytes) -> list[bytes]:
+            return [] if server.tcp else [reply_to(query, flags=0x8380, answer=b"")]
+
+        async with serve() as server, forwarder(server, force_tcp=False, prefer_udp=True) as made:
+            server.behaviour = by_udp_alone
+            assert (await made.exchange(QUERY, is_stream=False)).wire[2] & 0x02
+            server.tcp.clear()
+            with pytest.raises(errors.UpstreamError, match="i/o timeout"):
+                await made.exchange(QUERY, is_stream=True)
+
+    run(test)
+
+
 def test_max_concurrent_refuses() -> None:
     async def test() -> None:
         async with serve(silent) as server, forwarder(server, max_concurrent=1) as made:
@@ -380,7 +398,9 @@ def test_server_name_of_the_upstream_wins(certificates: dict[str, Files]) -> Non
     run(test)
 
 
-def test_plain_server_for_tls_gets_no_question() -> None:
+def test_plain_server_for_tls_gets_no_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange, "DIAL_TIMEOUT", 0.5)  # it waits for the end of what it takes for a long query
+
     async def test() -> None:
         async with serve(answering) as server, forwarder(server.tls_upstream) as made:
             with pytest.raises(errors.UpstreamError):

@@ -12,9 +12,9 @@ from fastdns import errors
 from fastdns.config import model
 from fastdns.forward import exchange, https
 from tests.peers.process import CLOSED_PORTS
+from tests.unit.certificates import Files
 from tests.unit.forward.servers import (
     QUERY,
-    Files,
     WebServer,
     forwarder,
     http,
@@ -25,7 +25,7 @@ from tests.unit.forward.servers import (
     serve_https,
 )
 
-PATIENCE = 5.0  # seconds of read_timeout where nothing is late on purpose
+PATIENCE = 30.0  # seconds of read_timeout where nothing is late on purpose
 GOOD = b"\xc0\0\2\1"  # the address in servers.reply_to
 
 
@@ -136,7 +136,9 @@ def test_expired_certificate_is_refused(certificates: dict[str, Files]) -> None:
     run(test)
 
 
-def test_plain_server_gets_no_question() -> None:
+def test_plain_server_gets_no_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange, "DIAL_TIMEOUT", 0.5)  # it waits for the end of what it takes for a long query
+
     async def test() -> None:
         async with serve() as server:
             place = model.Upstream("127.0.0.1", server.port, model.Protocol.HTTPS)

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import http.server
 import json
 import pathlib
+import socket
+import socketserver
+import ssl
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +19,7 @@ import pytest
 
 from fastdns import errors
 from fastdns.kubernetes import client, metrics
+from tests.unit.certificates import Files, make_certificate
 from tests.unit.kubernetes import worlds
 from tests.unit.kubernetes.fake_apiserver import LIST, FakeApiServer, Fault
 
@@ -256,3 +263,59 @@ def test_max_inflight_lets_the_next_one_in_when_a_head_has_come(server: FakeApiS
     made = make(server, config={"apiserver_max_inflight": 1})
     responses = [made.get(PATH, {}, verb="LIST", timeout=1) for _ in range(3)]
     assert [response.status for response in responses] == [200] * 3
+
+
+# --- certificates that change ------------------------------------------------------------------------------------------
+
+
+class TlsApiServer(socketserver.ThreadingTCPServer):
+    """It answers every request with an empty object, with the certificate that `files` names when a client comes."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+
+    def __init__(self, files: Files) -> None:
+        super().__init__(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)
+        self.files = files
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
+
+    def finish_request(self, request: socket.socket, client_address: object) -> None:  # type: ignore[override]
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*self.files)
+        with contextlib.suppress(OSError), context.wrap_socket(request, server_side=True) as secure:
+            if secure.recv(4096):
+                secure.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+
+
+def test_authority_that_is_renewed_is_read_without_a_restart(tmp_path: pathlib.Path) -> None:
+    old, new = (make_certificate(tmp_path, name, "IP:127.0.0.1") for name in ("old", "new"))
+    (tmp_path / "token").write_text("t0ken")
+    (tmp_path / "ca.crt").write_text(old[0].read_text())
+    now = 0.0
+    with TlsApiServer(old) as server:
+        environment = {
+            "KUBERNETES_SERVICE_HOST": "127.0.0.1",
+            "KUBERNETES_SERVICE_PORT": str(server.server_address[1]),
+            "FASTDNS_SERVICE_ACCOUNT": str(tmp_path),
+        }
+        made = client.Client(
+            worlds.config(),
+            counts=metrics.Metrics(),
+            monotonic=lambda: now,
+            load=lambda config: client.load_access(config, environment),
+        )
+
+        def ask() -> int:
+            with contextlib.closing(made.get(PATH, {}, verb="LIST", timeout=10)) as response:
+                return response.status
+
+        assert ask() == 200
+        server.files = new
+        now = 5.0
+        with pytest.raises(errors.ApiError, match="certificate verify failed"):
+            ask()
+        (tmp_path / "ca.crt").write_text(new[0].read_text())
+        now = 10.0
+        assert ask() == 200
+        made.close()
+        server.shutdown()
