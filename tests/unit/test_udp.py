@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import socket
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import dns.flags
 import dns.message
 import pytest
 
+from fastdns._counters import WorkerSlot
 from fastdns._rrset import Form
 from fastdns._udp import UdpListener
 from tests.unit import deltas, engines
@@ -127,12 +129,42 @@ def test_services_that_answer_whatever_comes_are_not_answered(port: int, is_answ
         client.bind(bytes([0, port]) + suffix)
         client.settimeout(0)
         client.sendto(query(), b"\0server" + suffix)
-        UdpListener(world.engine, world.listener, one.fileno()).on_readable()
+        UdpListener(world.engine, world.listener, one.fileno(), lambda: None).on_readable()
         if is_answered:
             assert dns.message.from_wire(client.recv(4096)).answer
         else:
             with pytest.raises(BlockingIOError):
                 client.recv(4096)
+
+
+def test_answers_that_the_kernel_has_no_room_for_are_dropped_and_counted() -> None:
+    """A Unix client that does not read fills its queue, as a full device does for others: nothing waits for it."""
+    world = engines.cluster()
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as one,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client,
+    ):
+        suffix = secrets.token_bytes(8)
+        one.bind(b"\0server" + suffix)
+        one.setblocking(False)
+        client.bind(b"\0\xffclient" + suffix)
+        client.setblocking(False)
+        udp = UdpListener(world.engine, world.listener, one.fileno(), lambda: None)
+        asked = answered = 0
+        for _ in range(50):
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    client.sendto(query(), b"\0server" + suffix)
+                    asked += 1
+            udp.on_readable()
+        with contextlib.suppress(BlockingIOError):
+            while client.recv(4096):
+                answered += 1
+        assert 0 < answered < asked
+        assert world.count(WorkerSlot.WORKER_UDP_FAILURES) == asked - answered
+        client.sendto(query(), b"\0server" + suffix)
+        udp.on_readable()
+        assert dns.message.from_wire(client.recv(4096)).answer
 
 
 def late_world() -> engines.World:

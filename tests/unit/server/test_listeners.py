@@ -1,3 +1,4 @@
+import errno
 import socket
 
 import pytest
@@ -21,6 +22,33 @@ def test_wildcard_is_both_families() -> None:
     families = [one.family for one in bound.udp[0]]
     assert families == [socket.AF_INET, socket.AF_INET6][: 2 if listeners.has_ipv6() else 1]
     bound.close()
+
+
+def test_without_ipv6_the_wildcard_is_ipv4(monkeypatch: pytest.MonkeyPatch) -> None:
+    make = socket.socket
+
+    def make_ipv4(family: int = socket.AF_INET, *arguments: int, **options: int) -> socket.socket:
+        if family == socket.AF_INET6:
+            raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+        return make(family, *arguments, **options)
+
+    monkeypatch.setattr(socket, "socket", make_ipv4)
+    port = free_port()
+    bound = listeners.bind_listener(model.Listener("", port), 1)
+    assert [one.family for one in (*bound.udp[0], *bound.tcp[0])] == [socket.AF_INET] * 2
+    bound.close()
+    with pytest.raises(
+        errors.ListenError, match=rf"listen \w+ \[::1\]:{port}: Address family.*\(the system has no such"
+    ):
+        listeners.bind_listener(model.Listener("::1", port), 1)
+
+
+def test_port_that_needs_a_capability_is_told_with_its_name() -> None:
+    address = listeners.Address(socket.AF_INET, "127.0.0.1", 53)
+    told = listeners.describe_failure(address, socket.SOCK_DGRAM, OSError(errno.EACCES, "Permission denied"))
+    assert str(told) == (
+        "listen udp 127.0.0.1:53: Permission denied (ports below 1024 need root or the capability NET_BIND_SERVICE)"
+    )
 
 
 @pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM])

@@ -1,13 +1,14 @@
 import asyncio
 import dataclasses
 import logging
+import pathlib
 from collections.abc import Awaitable, Callable
 
 import pytest
 
 from fastdns import errors
 from fastdns.config import model
-from fastdns.server import reload
+from fastdns.server import configuration, reload
 
 BLOCK = model.ServerBlock(".", (model.Listener("", 53),), (model.Reload(30, 15),), "Corefile", 1)
 FIRST = model.Config((BLOCK,), digest="first")
@@ -101,6 +102,38 @@ def test_file_that_is_away_for_a_moment_is_no_end() -> None:
         world.on_disk = RuntimeError("a bug")
         await world.reloader.look(is_forced=False)
         assert world.failures == 2
+
+    run(test)
+
+
+def test_config_map_that_is_swapped_is_served_as_a_whole(tmp_path: pathlib.Path) -> None:
+    """As the kubelet does it: a new folder, then `..data` points there; in between and while one is broken, nothing is lost."""
+    for name, text in (("..1", ". {\n whoami\n}\n"), ("..2", ". {\n who"), ("..3", "example.org {\n whoami\n}\n")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "Corefile").write_text(text)
+    (tmp_path / "Corefile").symlink_to("..data/Corefile")
+
+    def point_to(name: str) -> None:
+        (tmp_path / "..data_tmp").symlink_to(name)
+        (tmp_path / "..data_tmp").rename(tmp_path / "..data")
+
+    async def test(world: World) -> None:
+        zones: list[str] = []
+
+        async def adopt(config: model.Config) -> None:
+            zones.extend(block.zone for block in config.blocks)
+
+        point_to("..1")
+        path = str(tmp_path / "Corefile")
+        reloader = reload.Reloader(
+            configuration.load(path), load=lambda: configuration.load(path), adopt=adopt, on_failure=world.fail
+        )
+        for name in ("..1", "..2", "..3"):
+            point_to(name)
+            await reloader.look(is_forced=False)
+        (tmp_path / "..data").unlink()
+        await reloader.look(is_forced=False)
+        assert (zones, world.failures) == (["example.org."], 2)
 
     run(test)
 
