@@ -58,10 +58,23 @@ class Ready:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class WebTls:
+    """TLS of a page: names of files, and whether clients need a certificate of `client_ca`'s."""
+
+    certificate: str
+    key: str
+    client_ca: str = ""
+    is_client_required: bool = False
+    min_version: str = "TLS12"
+    max_version: str = "TLS13"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Prometheus:
     address: str = "localhost"
     port: int = 9153
     runtime_metrics: bool = False
+    tls: WebTls | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -9,10 +9,14 @@ import asyncio
 import contextlib
 import dataclasses
 import socket
+import typing
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from fastdns.config import model
 from fastdns.server import listeners
+
+if typing.TYPE_CHECKING:
+    import ssl
 
 HEAD_MAX = 8192
 READ_TIMEOUT = 5.0  # as CoreDNS's servers of these pages; also how long an idle connection is kept
@@ -51,6 +55,12 @@ def find_places(config: model.Config) -> dict[Place, set[str]]:
     return places
 
 
+def find_tls(config: model.Config) -> dict[Place, model.WebTls]:
+    """Where pages are behind TLS."""
+    plugins = [plugin for block in config.blocks for plugin in block.plugins if isinstance(plugin, model.Prometheus)]
+    return {Place(plugin.address, plugin.port): plugin.tls for plugin in plugins if plugin.tls is not None}
+
+
 def path_of(plugin: model.Plugin) -> str | None:
     match plugin:
         case model.Health():
@@ -82,15 +92,41 @@ def bind_place(place: Place) -> list[socket.socket]:
 class PageServer:
     """One place's pages. `pages` may be changed while it serves."""
 
-    def __init__(self, sockets: Iterable[socket.socket], pages: Mapping[str, Page]) -> None:
+    def __init__(
+        self, sockets: Iterable[socket.socket], pages: Mapping[str, Page], *, tls: model.WebTls | None = None
+    ) -> None:
         self.pages = pages
+        self.tls = tls
         self._sockets = list(sockets)
         self._servers: list[asyncio.Server] = []
         self._connections: set[asyncio.StreamWriter] = set()
 
     async def start(self) -> None:
+        """Raises OSError: a file for TLS can't be used any more."""
+        context = self._make_context()
         for one in self._sockets:
-            self._servers.append(await asyncio.start_server(self._serve, sock=one, limit=HEAD_MAX))
+            self._servers.append(
+                await asyncio.start_server(
+                    self._serve,
+                    sock=one,
+                    limit=HEAD_MAX,
+                    ssl=context,
+                    ssl_handshake_timeout=READ_TIMEOUT if context else None,
+                )
+            )
+
+    def _make_context(self) -> ssl.SSLContext | None:
+        if self.tls is None:
+            return None
+        from fastdns.server import pagetls  # here, since few need it and it costs memory
+
+        return pagetls.serve_context(self.tls)
+
+    def with_tls(self, tls: model.WebTls | None) -> PageServer:
+        """Another server on the same sockets, in the place of this one."""
+        other = PageServer([one.dup() for one in self._sockets], {}, tls=tls)
+        self.close()
+        return other
 
     def close(self) -> None:
         for server in self._servers:

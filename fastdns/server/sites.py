@@ -86,7 +86,14 @@ class Sites:
         places = pages.find_places(config)
         for place in [place for place in self._open if place not in places]:
             self._open.pop(place).close()
-        fresh = {place: pages.PageServer(sockets, {}) for place, sockets in self._prepared.items()}
+        tls = pages.find_tls(config)
+        fresh = {
+            place: server.with_tls(tls.get(place))
+            for place, server in self._open.items()
+            if server.tls != tls.get(place)
+        }
+        for place, sockets in self._prepared.items():
+            fresh[place] = pages.PageServer(sockets, {}, tls=tls.get(place))
         self._prepared = {}
         self._open |= fresh
         for place, paths in places.items():

@@ -1,8 +1,12 @@
 """The plugins that take a word or two."""
 
+import pathlib
+
 import pytest
 
+from fastdns import errors
 from fastdns.config import model
+from tests.unit.certificates import make_certificate
 
 
 @pytest.mark.parametrize(
@@ -48,3 +52,13 @@ def test_one_line(read, line: str, plugin: model.Plugin) -> None:
 )
 def test_several_lines(read, lines: str, plugin: model.Plugin) -> None:
     assert read(lines) == (plugin,)
+
+
+def test_prometheus_over_tls(read, tmp_path: pathlib.Path) -> None:
+    certificate, key = make_certificate(tmp_path, "page", "IP:127.0.0.1")
+    (tmp_path / "web.yaml").write_text("tls_server_config:\n  cert_file: page.pem\n  key_file: page.key\n")
+    line = f"prometheus :9153 {{\n tls {tmp_path}/web.yaml\n}}"
+    assert read(line) == (model.Prometheus("", 9153, tls=model.WebTls(str(certificate), str(key))),)
+    certificate.unlink()
+    with pytest.raises(errors.ConfigError, match=r"Invalid TLS config: .*page.pem: No such file or directory"):
+        read(line)

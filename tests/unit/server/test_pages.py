@@ -1,5 +1,7 @@
 import asyncio
+import pathlib
 import socket
+import ssl
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -10,6 +12,7 @@ import pytest
 from fastdns import errors
 from fastdns.config import model
 from fastdns.server import pages
+from tests.unit.certificates import Files, make_certificate
 
 
 async def say_ok() -> pages.Answer:
@@ -120,3 +123,69 @@ def test_pages_of_one_address_share_it() -> None:
         pages.Place("", 8080): {"/health", "/ready"},
         pages.Place("", 9153): {"/metrics"},
     }
+
+
+# --- TLS
+
+
+async def fetch(port: int, *, ca: pathlib.Path, client: Files | None = None) -> bytes:
+    context = ssl.create_default_context(cafile=str(ca))
+    if client is not None:
+        context.load_cert_chain(*client)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+    writer.write(b"GET /metrics HTTP/1.1\r\nConnection: close\r\n\r\n")
+    try:
+        return await reader.read()
+    finally:
+        writer.transport.abort()
+
+
+@asynccontextmanager
+async def serving_tls(tls: model.WebTls) -> AsyncIterator[int]:
+    sockets = pages.bind_place(pages.Place("127.0.0.1", 0))
+    port = sockets[0].getsockname()[1]
+    plain = pages.PageServer(sockets, {})
+    await plain.start()
+    server = plain.with_tls(tls)
+    server.pages = {"/metrics": say_ok}
+    await server.start()
+    try:
+        yield port
+    finally:
+        server.close()
+
+
+def test_page_behind_tls_takes_a_renewed_certificate(tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture) -> None:
+    old, new = (make_certificate(tmp_path, name, "IP:127.0.0.1") for name in ("old", "new"))
+    served = tmp_path / "served.pem", tmp_path / "served.key"
+
+    def install(files: Files) -> None:
+        for source, target in zip(files, served, strict=True):
+            target.write_text(source.read_text())
+
+    async def main() -> None:
+        install(old)
+        async with serving_tls(model.WebTls(*map(str, served))) as port, asyncio.timeout(30):
+            assert (await fetch(port, ca=old[0])).endswith(b"OK")
+            served[0].write_text("half of a certificate")
+            assert (await fetch(port, ca=old[0])).endswith(b"OK")
+            install(new)
+            assert (await fetch(port, ca=new[0])).endswith(b"OK")
+            with pytest.raises(ssl.SSLCertVerificationError):
+                await fetch(port, ca=old[0])
+
+    asyncio.run(main())
+    assert "the certificate of before is kept" in caplog.text
+
+
+def test_client_without_a_certificate_is_turned_away(tmp_path: pathlib.Path) -> None:
+    server, client = (make_certificate(tmp_path, name, "IP:127.0.0.1") for name in ("server", "client"))
+
+    async def main() -> None:
+        tls = model.WebTls(*map(str, server), str(client[0]), is_client_required=True)
+        async with serving_tls(tls) as port, asyncio.timeout(30):
+            assert (await fetch(port, ca=server[0], client=client)).endswith(b"OK")
+            with suppress(ssl.SSLError, ConnectionError):  # TLS 1.3 tells it with the first octets that are read
+                assert await fetch(port, ca=server[0]) == b""
+
+    asyncio.run(main())
