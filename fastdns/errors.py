@@ -18,6 +18,19 @@ class ConfigError(FastdnsError):
         self.message = message
 
 
+class SettingError(FastdnsError):
+    """A key of kube-dns's ConfigMap that can't be used: `KEY: WHAT`."""
+
+    def __init__(self, key: str, reason: str) -> None:
+        super().__init__(f"{key}: {reason}")
+        self.key = key
+        self.reason = reason
+
+
+class FolderError(FastdnsError):
+    """A folder of configuration files that can't be read: names the file, and why."""
+
+
 class ManifestError(FastdnsError):
     """A manifest or an object that makes no sense: names the file or the object, and the field."""
 
