@@ -2,7 +2,7 @@
 
 import sys
 
-from fastdns.cli import fastdns
+from fastdns.cli import entry
 
 if __name__ == "__main__":
-    sys.exit(fastdns.main())
+    sys.exit(entry.main())

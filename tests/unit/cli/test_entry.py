@@ -1,0 +1,48 @@
+"""One command under several names: each starts its own front end."""
+
+from __future__ import annotations
+
+import sys
+import types
+
+import pytest
+
+from fastdns.cli import entry
+
+
+@pytest.mark.parametrize(
+    ("argv", "chosen"),
+    [
+        (["/coredns", "-conf", "x"], ("coredns", ["-conf", "x"])),
+        (["/kube-dns", "--domain=a."], ("kube-dns", ["--domain=a."])),
+        (["/dnsmasq-nanny", "--", "-k"], ("dnsmasq-nanny", ["--", "-k"])),
+        (["/usr/sbin/dnsmasq", "-k"], ("dnsmasq", ["-k"])),
+        (["/sidecar"], ("sidecar", [])),
+        (["./node-cache", "coredns"], ("node-cache", ["coredns"])),
+        (["/opt/bin/fastdns", "-version"], ("fastdns", ["-version"])),
+        (["/opt/bin/fastdns", "sidecar", "--v=2"], ("sidecar", ["--v=2"])),
+        (["/opt/bin/fastdns", "fastdns", "-p", "5"], ("fastdns", ["-p", "5"])),
+        (["/x/fastdns/__main__.py", "dnsmasq", "dnsmasq"], ("dnsmasq", ["dnsmasq"])),
+        (["/x/renamed", "-p", "5"], ("fastdns", ["-p", "5"])),
+        (["fastdns", "-p", "dnsmasq"], ("fastdns", ["-p", "dnsmasq"])),
+        ([], ("fastdns", [])),
+    ],
+)
+def test_the_name_decides(argv: list[str], chosen: tuple[str, list[str]]) -> None:
+    assert entry.choose(argv) == chosen
+
+
+@pytest.mark.parametrize("name", entry.PROGRAMS)
+def test_a_front_end_gets_its_arguments_and_gives_the_status(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    got = []
+
+    def main(arguments: list[str]) -> int:
+        got.append(arguments)
+        return 7
+
+    module = types.ModuleType(f"fastdns.cli.{entry.PROGRAMS[name]}")
+    module.main = main  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(sys, "argv", [f"/{name}", "-a", "b"])
+    assert entry.main() == 7
+    assert got == [["-a", "b"]]
