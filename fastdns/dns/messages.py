@@ -1,7 +1,8 @@
-"""Whole messages outside the hot path: a query to send, the addresses of an answer. The one door to dnslib."""
+"""Whole messages outside the hot path: a query to send, the records of an answer. The one door to dnslib."""
 
 from __future__ import annotations
 
+import dataclasses
 import struct
 
 import dnslib  # type: ignore[import-untyped]  # it has no types
@@ -12,19 +13,42 @@ _HEADER = struct.Struct("!6H")
 _RECURSION_DESIRED = 0x0100
 
 
-def encode_query(name: str, qtype: constants.Type, *, message_id: int) -> bytes:
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reply:
+    """The answer section of a message, in its order: `texts` has the strings of each TXT record, None for another type."""
+
+    addresses: tuple[str, ...]
+    texts: tuple[tuple[bytes, ...] | None, ...]
+
+    @property
+    def answers(self) -> int:
+        return len(self.texts)
+
+
+def encode_query(
+    name: str, qtype: constants.Type, *, message_id: int, qclass: constants.Class = constants.Class.IN
+) -> bytes:
     """Write a query with recursion desired. Raises ValueError for a name that is none."""
-    question = names.to_wire(name) + struct.pack("!2H", qtype, constants.Class.IN)
+    question = names.to_wire(name) + struct.pack("!2H", qtype, qclass)
     return _HEADER.pack(message_id, _RECURSION_DESIRED, 1, 0, 0, 0) + question
 
 
 def read_addresses(wire: bytes, *, message_id: int) -> tuple[str, ...]:
     """Give the A and AAAA records of an answer, in its order. Raises OSError for what is no answer to `message_id`."""
+    return read_reply(wire, message_id=message_id).addresses
+
+
+def read_reply(wire: bytes, *, message_id: int) -> Reply:
+    """Read an answer. Raises OSError for what is no answer to `message_id`."""
     try:
         message = dnslib.DNSRecord.parse(wire)
-    except dnslib.DNSError as error:
+    except (dnslib.DNSError, ValueError) as error:  # the latter for text that is none, in some types
         raise OSError(f"a malformed answer: {error}") from error
     if message.header.id != message_id:
         raise OSError("an answer to another question")
     wanted = (constants.Type.A, constants.Type.AAAA)
-    return tuple(str(record.rdata) for record in message.rr if record.rtype in wanted)
+    is_text = constants.Type.TXT
+    return Reply(
+        addresses=tuple(str(record.rdata) for record in message.rr if record.rtype in wanted),
+        texts=tuple(tuple(record.rdata.data) if record.rtype == is_text else None for record in message.rr),
+    )

@@ -9,6 +9,7 @@ import gc
 import itertools
 import os
 import platform
+import re
 import resource
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -38,9 +39,14 @@ class Page(registry.Collector):
 
 
 def render(totals: families.Totals) -> bytes:
+    """Write the page. Counters whose name has no `_total`, as sidecar's, are written without."""
     own = prometheus_client.CollectorRegistry(auto_describe=False)
     own.register(Page(totals))
-    return exposition.generate_latest(own)
+    page: bytes = exposition.generate_latest(own)
+    for name in totals.values:
+        if totals.family(name).kind == "counter" and not name.endswith("_total"):
+            page = re.sub(rb"(?m)^(# HELP |# TYPE |)%s_total(?=[ {])" % name.encode(), rb"\1" + name.encode(), page)
+    return page
 
 
 def make_plain(name: str, family: families.Family, series: Mapping[families.Labels, float]) -> core.Metric:

@@ -1,7 +1,8 @@
-"""One command under several names: each starts its own front end."""
+"""One command under several names: each starts its own front end, and no other is loaded."""
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import types
 
@@ -46,3 +47,17 @@ def test_a_front_end_gets_its_arguments_and_gives_the_status(name: str, monkeypa
     monkeypatch.setattr(sys, "argv", [f"/{name}", "-a", "b"])
     assert entry.main() == 7
     assert got == [["-a", "b"]]
+
+
+@pytest.mark.parametrize("name", ["sidecar"])
+def test_no_other_front_end_is_loaded(name: str) -> None:
+    code = (
+        "import sys; from fastdns.cli import entry; sys.argv = ['/x/' + sys.argv[1], '-h']\n"
+        "try: entry.main()\n"
+        "except SystemExit as ended: assert ended.code == 0\n"
+        "print(sorted(n for n in sys.modules if n.startswith('fastdns.cli.')), 'kubernetes' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, name], capture_output=True, text=True, timeout=60, check=True)
+    own = entry.PROGRAMS[name]
+    loaded = sorted(f"fastdns.cli.{module}" for module in ("entry", "goflags", "klog", own))
+    assert done.stdout.strip() == f"{loaded} False"

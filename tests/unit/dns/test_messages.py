@@ -19,3 +19,22 @@ def test_addresses() -> None:
 def test_no_answer(wire: bytes) -> None:
     with pytest.raises(OSError, match="answer"):
         messages.read_addresses(wire, message_id=7)
+
+
+def test_a_query_of_another_class() -> None:
+    wire = messages.encode_query("hits.bind.", constants.Type.TXT, message_id=7, qclass=constants.Class.CH)
+    assert wire[-4:] == b"\0\x10\0\3"
+
+
+def test_a_reply_has_the_strings_of_its_texts() -> None:
+    reply = dnslib.DNSRecord(dnslib.DNSHeader(id=7, qr=1), q=dnslib.DNSQuestion("a.example"))
+    reply.add_answer(*dnslib.RR.fromZone('a.example 5 TXT "one" "two"\na.example 5 A 192.0.2.1'))
+    found = messages.read_reply(reply.pack(), message_id=7)
+    assert (found.answers, found.texts) == (2, ((b"one", b"two"), None))
+
+
+def test_a_text_that_is_none_in_a_record_is_a_malformed_answer() -> None:
+    reply = dnslib.DNSRecord(dnslib.DNSHeader(id=7, qr=1), q=dnslib.DNSQuestion("a.example"))
+    reply.add_answer(*dnslib.RR.fromZone('a.example 5 CAA 0 issue "x"'))
+    with pytest.raises(OSError, match=r"^a malformed answer"):
+        messages.read_reply(reply.pack().replace(b"issue", b"\xff\xfe\xff\xfe\xff"), message_id=7)
