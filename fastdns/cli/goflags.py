@@ -74,8 +74,10 @@ GO, PFLAG = Style.GO, Style.PFLAG
 class Flags:
     """The flags of one program."""
 
-    def __init__(self, program: str, *, style: Style) -> None:
+    def __init__(self, program: str, *, style: Style, about: str = "") -> None:
+        """`about` stands in the usage before the flags."""
         self.program = program
+        self._about = f"\n{about}\n\n" if about else ""
         self._is_pflag = style is PFLAG
         self._flags: dict[str, Flag] = {}
         self._parser = argparse.ArgumentParser(prog=program, add_help=False, allow_abbrev=False, exit_on_error=False)
@@ -139,7 +141,7 @@ class Flags:
         """Write the usage as the Go package does."""
         flags = [flag for _name, flag in sorted(self._flags.items())]
         write = _write_pflag_usage if self._is_pflag else _write_go_usage
-        return f"Usage of {self.program}:\n{write(flags)}"
+        return f"Usage of {self.program}:\n{self._about}{write(flags)}"
 
     def _normalize(self, name: str) -> str:
         return name.replace("_", "-") if self._is_pflag else name

@@ -55,15 +55,18 @@ async def _find_address(server: str) -> tuple[str, int]:
         return host, port
     try:
         async with asyncio.timeout(TIMEOUT):
-            return await _look_up(host or "localhost"), port
+            return await look_up(host or "localhost"), port
     except TimeoutError:
         raise errors.UpstreamError(f"dial udp: lookup {host}: i/o timeout") from None
     except OSError as error:
         raise errors.UpstreamError(f"dial udp: lookup {host}: {_word(error)}") from error
 
 
-async def _look_up(host: str) -> str:
-    """Ask the machine's resolver in a thread that nobody waits for in the end: it may take half a minute to give up."""
+async def look_up(host: str) -> str:
+    """Ask the machine's resolver for an address. Raises OSError.
+
+    It may take half a minute to give up, so it does it in a thread that nobody waits for in the end.
+    """
     loop = asyncio.get_running_loop()
     found: asyncio.Future[str] = loop.create_future()
 

@@ -49,7 +49,7 @@ def test_a_front_end_gets_its_arguments_and_gives_the_status(name: str, monkeypa
     assert got == [["-a", "b"]]
 
 
-@pytest.mark.parametrize("name", ["sidecar"])
+@pytest.mark.parametrize("name", ["sidecar", "dnsmasq-nanny"])
 def test_no_other_front_end_is_loaded(name: str) -> None:
     code = (
         "import sys; from fastdns.cli import entry; sys.argv = ['/x/' + sys.argv[1], '-h']\n"
