@@ -66,3 +66,11 @@ class UpstreamError(FastdnsError):
     def __init__(self, message: str, *, rcode: int = 2) -> None:
         super().__init__(message)
         self.rcode = rcode
+
+
+class NodeError(FastdnsError):
+    """A part of a node's set-up that failed; `kind` is the label errortype of node-cache's metric."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
