@@ -9,11 +9,15 @@ import platform
 import re
 import resource
 import sys
+import typing
 from collections.abc import Sequence
 
 import fastdns
 from fastdns import errors
 from fastdns.config import model
+
+if typing.TYPE_CHECKING:
+    from fastdns.server import companion
 
 STARTUP_FAILURE = 1
 FILES_MAX = 65536
@@ -79,7 +83,8 @@ def check(options: argparse.Namespace) -> int:
     return 0
 
 
-def serve(options: argparse.Namespace) -> int:
+def serve(options: argparse.Namespace, *, beside: companion.Companion | None = None) -> int:
+    """Run the server until it ends; `beside` is a front end's own process, which is running already."""
     from fastdns.server import configuration, cpus, output, supervisor, worker
 
     raise_file_limit()
@@ -98,6 +103,7 @@ def serve(options: argparse.Namespace) -> int:
             pidfile=options.pidfile,
             worker=worker.Options(as_json=options.log_format == "json"),
         ),
+        beside=beside,
     )
     banner = "" if options.quiet else describe_zones(config) + describe_version()
     return server.run(on_started=lambda: output.write_plain(lines, banner))

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 
 from fastdns import errors
 from fastdns.config import model
-from fastdns.server import children, control, frames, listeners, sites, worker
+from fastdns.server import children, companion, control, frames, listeners, sites, worker
 from fastdns.server.frames import Kind
 from fastdns.server.generation import Generation, Seat, Stage, bind_missing, find_listeners, note_death
 
@@ -45,8 +45,9 @@ class Options:
 
 
 class Supervisor:
-    def __init__(self, config: model.Config, options: Options) -> None:
+    def __init__(self, config: model.Config, options: Options, *, beside: companion.Companion | None = None) -> None:
         self.options = options
+        self._beside = beside
         self.bound: dict[model.Listener, listeners.BoundListener] = {}
         self.retiring: list[Generation] = []
         self.next: Generation | None = None
@@ -181,6 +182,8 @@ class Supervisor:
         for pid, status in children.reap():
             if self.control is not None and self.control.pid == pid:
                 self._on_control_death(status)
+            if self._beside is not None and self._beside.pid == pid:
+                self._on_companion_death(self._beside, status)
             for generation in self._generations():
                 seat = generation.find_seat(pid)
                 if seat is not None:
@@ -202,6 +205,11 @@ class Supervisor:
                 logger.critical("no worker can start")
                 self.stop(1)
             self.loop.call_later(delay, lambda: self._start_worker(generation, seat, is_first=False))
+
+    def _on_companion_death(self, beside: companion.Companion, status: int) -> None:
+        beside.note_death(status)
+        if not self.is_ending:
+            self.loop.call_later(TICK, lambda: None if self.is_ending else beside.spawn())
 
     def _is_draining(self) -> bool:
         return any(seat.stage is Stage.DRAINING for seat in self.current.seats)
