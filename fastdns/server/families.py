@@ -138,6 +138,9 @@ KNOWN: dict[str, Family] = {
     "coredns_health_request_failures_total": Family("counter", "The number of times the health check failed."),
     "coredns_hosts_entries": Family("gauge", "The combined number of entries in hosts and Corefile.", ("hostsfile",)),
     "coredns_hosts_reload_timestamp_seconds": Family("gauge", "The timestamp of the last reload of hosts file."),
+    "coredns_nodecache_setup_errors_total": Family(
+        "counter", "The number of errors during periodic network setup for node-cache.", ("errortype",)
+    ),
     "fastdns_cache_octets": Family("gauge", "Memory that answers in the cache take.", CACHE),
     "fastdns_forward_mismatched_replies_total": Family(
         "counter", "Datagrams from upstreams that answered no question of ours."

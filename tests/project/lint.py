@@ -26,7 +26,7 @@ def commands() -> dict[str, list[str]]:
         "stubtest": stubtest,
         "cython-lint": ["cython-lint", *cython],
         "import-linter": ["lint-imports", "--no-cache"],
-        "codespell": ["codespell", *PYTHON, "src", "README.md", "CHANGELOG.md", "Makefile"],
+        "codespell": ["codespell", *PYTHON, "src", "docs", "README.md", "CHANGELOG.md", "Makefile"],
     }
 
 
