@@ -19,6 +19,7 @@ PROGRAMS = {
     "dnsmasq": "dnsmasq",
     "sidecar": "sidecar",
     "node-cache": "nodecache",
+    "migrate": "migrate",
 }
 DEFAULT = "fastdns"
 
