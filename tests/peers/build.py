@@ -1,7 +1,7 @@
 """Builds and finds the real components: `python -m tests.peers.build [--find] [NAME...]`.
 
-Kubernetes and etcd are ordinary modules of the Go module proxy, and so is CoreDNS; the rest are Debian packages. What is
-built lands in $FASTDNS_CACHE (default ~/.cache/fastdns), in a folder named by its version, and is left alone by the next
+Kubernetes, etcd, CoreDNS, helm and kustomize are ordinary modules of the Go module proxy; the rest are Debian packages. What
+is built lands in $FASTDNS_CACHE (default ~/.cache/fastdns), in a folder named by its version, and is left alone by the next
 run. One line tells of each component; the exit code is 1 if one is missing, with the reason in its line.
 """
 
@@ -21,6 +21,8 @@ from collections.abc import Callable, Iterable
 
 KUBERNETES = "v1.34.4"
 COREDNS = "v1.15.0"
+HELM = "v3.22.0"
+KUSTOMIZE = "v5.8.1"
 GO_AT_LEAST = (1, 26)
 RECIPE = "1"  # part of each stamp: raise it when a recipe below changes
 LINKER_STAMP = "k8s.io/component-base/version"
@@ -46,7 +48,7 @@ def cache() -> pathlib.Path:
 
 
 def folder(component: Component) -> pathlib.Path:
-    family = "coredns" if component.command == "coredns" else "kubernetes"
+    family = "kubernetes" if component.version == KUBERNETES else component.command
     return cache() / f"{family}-{component.version}"
 
 
@@ -172,26 +174,34 @@ def _build_kubernetes(command: str, package: str) -> Callable[[pathlib.Path], No
     return build
 
 
-def _build_coredns(place: pathlib.Path) -> None:
-    module = f"github.com/coredns/coredns@{COREDNS}"
-    _run_go(["install", "-trimpath", module], where=place, log=place / "coredns.log", GOBIN=str(place / "bin"))
+def _build_module(package: str) -> Callable[[pathlib.Path], None]:
+    """A program that is made to be installed by itself: `package` is PATH@VERSION."""
+
+    def build(place: pathlib.Path) -> None:
+        install = ["install", "-trimpath", "-ldflags", "-s -w", package]
+        _run_go(install, where=place, log=place / "install.log", GOBIN=str(place / "bin"))
+
+    return build
 
 
 COMPONENTS = {
     component.command: component
     for component in (
+        Component("buildah", "buildah"),
         Component("dig", "bind9-dnsutils"),
         Component("dnsmasq", "dnsmasq-base"),
         Component("dnsperf", "dnsperf"),
         Component("ip", "iproute2"),
         Component("iptables", "iptables"),
         Component("knotd", "knot"),
+        Component("mmdebstrap", "mmdebstrap"),
         Component("nft", "nftables"),
         Component("nsenter", "util-linux"),
         Component("openssl", "openssl"),
         Component("unbound", "unbound"),
         Component("unshare", "util-linux"),
-        Component("coredns", version=COREDNS, build=_build_coredns),
+        Component("coredns", version=COREDNS, build=_build_module(f"github.com/coredns/coredns@{COREDNS}")),
+        Component("helm", version=HELM, build=_build_module(f"helm.sh/helm/v3/cmd/helm@{HELM}")),
         Component("etcd", version=KUBERNETES, build=_build_kubernetes("etcd", "go.etcd.io/etcd/server/v3")),
         Component(
             "kube-apiserver",
@@ -202,6 +212,11 @@ COMPONENTS = {
             "kube-controller-manager",
             version=KUBERNETES,
             build=_build_kubernetes("kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager"),
+        ),
+        Component(
+            "kustomize",
+            version=KUSTOMIZE,
+            build=_build_module(f"sigs.k8s.io/kustomize/kustomize/v5@{KUSTOMIZE}"),
         ),
     )
 }

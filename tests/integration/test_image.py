@@ -1,0 +1,186 @@
+"""The image as a Pod runs it: read-only root, a user who is not root, no new privileges, NET_BIND_SERVICE and nothing else.
+
+Built once for this file, without docker; its size, its time to the first answer and its memory are printed (pytest -rA).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+
+import dns.exception
+import dns.message
+import dns.query
+import dns.rcode
+import pytest
+
+import fastdns
+from tests.peers import image
+from tests.peers.container import Container, Spec
+from tests.peers.servers import ROOT
+
+pytestmark = pytest.mark.peers("buildah", "mmdebstrap")
+
+MB = 1_000_000
+OWN_SIZE_MAX = 120 * MB
+COREFILE = """.:53 {
+    errors
+    health {
+       lameduck 1s
+    }
+    ready
+    kubernetes cluster.local in-addr.arpa ip6.arpa {
+       manifests /cluster
+       pods insecure
+       fallthrough in-addr.arpa ip6.arpa
+       ttl 30
+    }
+    prometheus :9153
+    cache 30
+    loop
+    reload
+    loadbalance
+}
+"""
+COREDNS = ("-conf", "/etc/coredns/Corefile")
+# Each name of the image with arguments by which it answers on port 53 for the example cluster.
+SERVERS = {
+    "/coredns": COREDNS,
+    "/fastdns": (*COREDNS, "--workers", "1"),
+}
+# What stands at each name, whether a front end is there for it or not.
+ENTRY_POINTS = ("coredns", "kube-dns", "dnsmasq-nanny", "usr/sbin/dnsmasq", "sidecar", "node-cache", "fastdns")
+KUBECONFIG = {
+    "apiVersion": "v1",
+    "kind": "Config",
+    "current-context": "test",
+    "clusters": [{"name": "test", "cluster": {"server": "https://192.0.2.1:6443"}}],
+    "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
+    "users": [{"name": "test", "user": {"token": "secret"}}],
+}
+
+
+@pytest.fixture(scope="module")
+def built() -> Iterator[image.Image]:
+    with image.built(VERSION=fastdns.__version__, REVISION="0" * 40) as made:
+        yield made
+
+
+@pytest.fixture
+def run(built: image.Image, tmp_path: pathlib.Path) -> Callable[..., Container]:
+    corefile = tmp_path / "Corefile"
+    corefile.write_text(COREFILE)
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(json.dumps(KUBECONFIG))
+    for path in (corefile, kubeconfig):
+        path.chmod(0o644)
+    volumes = {
+        "/etc/coredns/Corefile": corefile,
+        "/etc/kubernetes/dns.conf": kubeconfig,
+        "/cluster": ROOT / "examples" / "cluster",
+    }
+
+    def start(*arguments: str) -> Container:
+        spec = Spec.from_config(built.root, built.config, arguments, volumes=volumes)
+        return Container(spec, log=tmp_path / "log")
+
+    return start
+
+
+def ask(name: str, kind: str = "A", *, tcp: bool = False) -> dns.message.Message:
+    query = dns.message.make_query(name, kind)
+    if tcp:
+        return dns.query.tcp(query, "127.0.0.1", timeout=5)
+    return dns.query.udp(query, "127.0.0.1", timeout=0.25)
+
+
+def addresses(message: dns.message.Message) -> list[str]:
+    return [record.to_text() for rrset in message.answer for record in rrset]
+
+
+def is_answered() -> bool:
+    try:
+        return addresses(ask("web.shop.svc.cluster.local")) == ["10.96.0.20"]
+    except (dns.exception.Timeout, OSError):
+        return False
+
+
+def get(url: str) -> int:
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        return int(answer.status)
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_entry_point_answers_and_ends(name: str, built: image.Image, run: Callable[..., Container]) -> None:
+    began = time.monotonic()
+    with run(name, *SERVERS[name]) as container:
+        container.process.wait_until(lambda: container.inside(is_answered), what="its first answer")
+        first_answer = time.monotonic() - began
+        reverse = container.inside(lambda: ask("20.0.96.10.in-addr.arpa", "PTR", tcp=True))
+        assert addresses(reverse) == ["web.shop.svc.cluster.local."]
+        assert [container.inside(lambda url=url: get(url)) for url in urls()] == [200, 200, 200]
+        assert_confined(container)
+        print(f"{name}: first answer {first_answer:.2f} s, PSS {container.pss() / MB:.0f} MB, {len(container.pids())} processes")
+        assert container.terminate() == 0, container.log()
+
+
+def urls() -> Sequence[str]:
+    return ("http://127.0.0.1:8080/health", "http://127.0.0.1:8181/ready", "http://127.0.0.1:9153/metrics")
+
+
+def assert_confined(container: Container) -> None:
+    """Nobody in it may more than a Pod with kubeadm's securityContext."""
+    assert container.status("Uid") == {"\t".join(["65532"] * 4)}
+    assert container.status("NoNewPrivs") == {"1"}
+    assert container.status("CapBnd") == {f"{1 << 10:016x}"}
+    assert container.status("CapAmb") == container.status("CapInh") == {f"{0:016x}"}
+    assert container.status("CapPrm") <= {f"{0:016x}", f"{1 << 10:016x}"}
+
+
+def test_size(built: image.Image) -> None:
+    own = built.size - built.base_size
+    print(f"image {built.size / MB:.0f} MB, of it the base {built.base_size / MB:.0f} MB and fastdns {own / MB:.0f} MB")
+    assert own < OWN_SIZE_MAX
+
+
+def test_names_are_links_to_one_command(built: image.Image) -> None:
+    assert {(built.root / name).readlink() for name in ENTRY_POINTS} == {pathlib.Path("/opt/fastdns/bin/fastdns")}
+
+
+def test_there_is_no_shell_and_no_settings_of_the_build(built: image.Image) -> None:
+    places = ("bin", "usr/bin", "usr/local/bin", "opt/fastdns/bin")
+    programs = {path.name for place in places for path in (built.root / place).glob("*")}
+    assert programs.isdisjoint({"sh", "bash", "dash", "busybox", "pip", "pip3"}) and "python3" in programs
+    assert image.settings_in(built.root) == []
+    assert not [setting for setting in built.config["Env"] if setting.startswith(("PIP_", "SSL_"))]
+
+
+def test_only_the_interpreter_of_fastdns_has_a_capability(built: image.Image) -> None:
+    found = {path for path in built.root.rglob("*") if is_privileged(path)}
+    assert found == {built.root / "opt/fastdns/bin/python3"}
+
+
+def is_privileged(path: pathlib.Path) -> bool:
+    if path.is_symlink() or not path.is_file():
+        return False
+    return bool(path.stat().st_mode & 0o6000) or "security.capability" in os.listxattr(path)
+
+
+def test_labels(built: image.Image) -> None:
+    labels = {key.removeprefix("org.opencontainers.image."): value for key, value in built.config["Labels"].items()}
+    assert labels["title"] == "fastdns" and labels["licenses"] == "Apache-2.0"
+    assert (labels["version"], labels["revision"]) == (fastdns.__version__, "0" * 40)
+    assert built.config["StopSignal"] == "SIGTERM"
+
+
+def test_kubeconfig_is_read(run: Callable[..., Container]) -> None:
+    """By what is left of the Kubernetes client."""
+    command = "from fastdns.kubernetes import client; client.print_access()"
+    with run("/opt/fastdns/bin/python3", "-I", "-c", command, "/etc/kubernetes/dns.conf", "") as container:
+        assert container.process.wait(60) == 0, container.log()
+        access = json.loads(container.log())
+    assert (access["server"], access["authorization"]) == ("https://192.0.2.1:6443", "Bearer secret")
