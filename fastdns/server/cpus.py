@@ -1,4 +1,4 @@
-"""How many workers: the processors that this container may use, not those that the host has."""
+"""How many workers: the processors that this container may use, not those that the host has, and what its memory is for."""
 
 from __future__ import annotations
 
@@ -6,21 +6,31 @@ import math
 import os
 import pathlib
 
-from fastdns.server import cgroups
+from fastdns.server import cgroups, memory
+
+WORKER_OCTETS = 20 << 20
+"""What one more worker takes with the names of 10,000 Services, none shared; a third of that with few."""
+WORKERS_SHARE = 0.5
+"""Of the memory; the rest is for the process that follows the cluster, and for a reload."""
 
 
 def count_workers(root: pathlib.Path = cgroups.CGROUPS, membership: pathlib.Path = cgroups.MEMBERSHIP) -> int:
-    """The smaller of the affinity and the cgroup's quota, a part of a processor counting as one; at least 1."""
-    quota = read_quota(root, membership)
-    affinity = len(os.sched_getaffinity(0))
-    return max(1, affinity if quota is None else min(affinity, math.ceil(quota)))
+    """The smallest of the affinity, the cgroup's quota, a part of a processor counting as one, and what fits; at least 1.
+
+    kubeadm's Deployment limits memory to 170 MiB and processors not at all: on a large node a worker for each is too many.
+    """
+    bounds = [len(os.sched_getaffinity(0))]
+    if (quota := read_quota(root, membership)) is not None:
+        bounds.append(math.ceil(quota))
+    if limit := memory.Memory(root, membership).limit():
+        bounds.append(int(limit * WORKERS_SHARE) // WORKER_OCTETS)
+    return max(1, min(bounds))
 
 
 def read_quota(root: pathlib.Path, membership: pathlib.Path) -> float | None:
     """The tightest quota, in processors, of our cgroup and those above it; None without one."""
     folders = cgroups.find_folders(root, membership, controller="cpu")
-    quotas = [quota for folder in folders if (quota := read_folder_quota(folder)) is not None]
-    return min(quotas, default=None)
+    return min((quota for folder in folders if (quota := read_folder_quota(folder)) is not None), default=None)
 
 
 def read_folder_quota(folder: pathlib.Path) -> float | None:

@@ -1,4 +1,4 @@
-"""How near this container is to its memory limit, so that caches are cut before the kernel kills a process."""
+"""This container's memory limit, and how near it is, so that caches are cut before the kernel kills a process."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from fastdns.server import cgroups
 
 HIGH = 0.9  # of the limit: caches are cut, once a second as long as it lasts
 LOW = 0.8  # they may grow again
+UNLIMITED = 1 << 60  # version 1 says nearly 2 ** 63 octets where there is no limit
 
 
 class Memory:
@@ -16,17 +17,32 @@ class Memory:
     def __init__(self, root: pathlib.Path = cgroups.CGROUPS, membership: pathlib.Path = cgroups.MEMBERSHIP) -> None:
         self._folders = cgroups.find_folders(root, membership, controller="memory")
 
+    def limit(self) -> int:
+        """The tightest limit, in octets; 0 without one."""
+        return min(filter(None, map(_read_limit, self._folders)), default=0)
+
     def share(self) -> float:
         """The part of the tightest limit that is in use and can't be taken back; 0 without a limit."""
         return max(map(_read_share, self._folders), default=0.0)
 
 
-def _read_share(folder: pathlib.Path) -> float:
-    """Version 2, else version 1. Files that nobody has used for a while don't count: the kernel drops them first."""
+def _read_limit(folder: pathlib.Path) -> int:
+    """memory.max (version 2), or memory.limit_in_bytes (version 1)."""
     limit = _read_number(folder / "memory.max") or _read_number(folder / "memory.limit_in_bytes")
+    return limit if limit < UNLIMITED else 0
+
+
+def _read_share(folder: pathlib.Path) -> float:
+    """Files that nobody has used for a while don't count: the kernel drops them first.
+
+    They are counted in memory.stat, which costs the kernel a sum over all processors: it is read only when it matters.
+    """
+    limit = _read_limit(folder)
     if not limit:
         return 0.0
     used = _read_number(folder / "memory.current") or _read_number(folder / "memory.usage_in_bytes")
+    if used < LOW * limit:
+        return used / limit
     fields = dict(line.split()[:2] for line in cgroups.read_lines(folder / "memory.stat") if " " in line)
     idle = fields.get("total_inactive_file", fields.get("inactive_file", "0"))
     return max(0, used - int(idle)) / limit
