@@ -6,7 +6,8 @@
 # make lint       ruff, mypy, stubtest, cython-lint, import-linter, codespell
 # make fuzz       fuzz targets under AddressSanitizer and UBSan, FUZZ_SECONDS (default 60) each
 # make wheel      sdist and wheel in dist/
-# make image      the container image fastdns:latest (IMAGE=name:tag), by docker, podman or buildah
+# make image      the container image fastdns:latest (IMAGE=name:tag), by docker, podman or buildah, and of the same files
+#                 fastdns:latest-kube-dns, -dnsmasq-nanny, -sidecar, -node-cache, whose entry points these are
 # make clean      remove what these made (the cache of `make peers` stays)
 SHELL = /bin/bash
 PYTHON ?= python3
@@ -62,9 +63,12 @@ wheel: $(VENV)/.stamp-dev
 image:
 	@if docker info >/dev/null 2>&1; then tool="docker build"; \
 	elif command -v podman >/dev/null; then tool="podman build --format docker"; \
-	elif command -v buildah >/dev/null; then tool="buildah bud --format docker"; \
+	elif command -v buildah >/dev/null; then tool="buildah bud --layers --format docker"; \
 	else echo "An image needs docker (with its daemon), podman or buildah: apt-get install buildah"; exit 1; fi; \
-	set -x; $$tool -f deploy/Dockerfile -t $(IMAGE) $(IMAGE_ARGS) .
+	version="$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' fastdns/__init__.py)"; revision="$$(git rev-parse HEAD 2>/dev/null)"; \
+	for target in fastdns kube-dns dnsmasq-nanny sidecar node-cache; do tag="$(IMAGE)-$$target"; \
+	  $$tool -f deploy/Dockerfile --target "$$target" -t "$${tag%-fastdns}" \
+	    --build-arg VERSION="$$version" --build-arg REVISION="$$revision" $(IMAGE_ARGS) . || exit; done
 
 clean:
 	rm -rf build dist $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info fastdns/*.so bench/*.so

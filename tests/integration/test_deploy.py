@@ -1,25 +1,57 @@
-"""deploy/: what the manifests say is enough for fastdns and not more, and the image is made of files that exist."""
+"""deploy/: manifests that a real API server takes, that agree with one another, and that ask for no more than is used."""
 
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import yaml
 
-from tests.peers.apiserver import ApiServer, ApiStatus
+from fastdns.server import configuration
+from tests.peers import manifests
+from tests.peers.apiserver import ApiServer, ApiStatus, Object
+from tests.peers.process import wait_until
 from tests.peers.servers import ROOT, Fastdns
 
 DEPLOY = ROOT / "deploy"
-ACCOUNT = "/api/v1/namespaces/kube-system/serviceaccounts/coredns"
-PATHS = {
-    "ServiceAccount": "/api/v1/namespaces/kube-system/serviceaccounts",
-    "ClusterRole": "/apis/rbac.authorization.k8s.io/v1/clusterroles",
-    "ClusterRoleBinding": "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
-    "Deployment": "/apis/apps/v1/namespaces/kube-system/deployments",
+CHART = DEPLOY / "chart"
+ACCOUNT = "/api/v1/namespaces/kube-system/serviceaccounts/fastdns"
+KUSTOMIZATIONS = ("coredns", "kube-dns", "fastdns", "node-local", "example")
+COMPONENTS = ("monitoring", "hpa", "proportional")
+# What the chart makes more of, by the value that turns it on.
+VALUES: dict[str, dict[str, Any]] = {
+    "default": {},
+    "hpa": {"hpa.enabled": True, "serviceMonitor.enabled": True},
+    "proportional": {"proportionalAutoscaler.enabled": True, "rbac.pods": True, "rbac.endpoints": True},
+    "bare": {
+        "service.create": False,
+        "state.enabled": False,
+        "podDisruptionBudget.enabled": False,
+        "networkPolicy.enabled": False,
+        "resources": {},
+        "tolerations": [],
+        "imagePullSecrets": [{"name": "registry"}],
+        "podAnnotations": {"example.org/a": "b"},
+    },
+    "own": {
+        "corefile": ".:53 {\n    whoami\n}\n",
+        "service.clusterIP": "",
+        "podDisruptionBudget.maxUnavailable": "25%",
+    },
+}
+BAD_VALUES: dict[str, tuple[dict[str, Any], str]] = {
+    "unknown": ({"replica": 3}, "additional properties 'replica' not allowed"),
+    "none": ({"workers": 0}, "/workers"),
+    "text": ({"replicas": "two"}, "/replicas"),
+    "domain": ({"clusterDomain": "cluster.local."}, "/clusterDomain"),
+    "quantity": ({"resources.limits.memory": "lots"}, "/resources/limits/memory"),
+    "address": ({"service.clusterIP": "dns.example"}, "/service/clusterIP"),
+    "policy": ({"image.pullPolicy": "Sometimes"}, "/image/pullPolicy"),
+    "port": ({"networkPolicy.apiServerPorts": [65536]}, "/networkPolicy/apiServerPorts"),
+    "both autoscalers": ({"hpa.enabled": True, "proportionalAutoscaler.enabled": True}, "'not' failed"),
 }
 COREFILE = """. {
     bind 127.0.0.1
@@ -33,18 +65,93 @@ COREFILE = """. {
 """
 
 
-def manifests(name: str) -> list[dict[str, Any]]:
-    return list(yaml.safe_load_all((DEPLOY / name).read_text()))
+def text(**more: object) -> Object:
+    return {"type": "string", **more}
+
+
+def struct(**properties: Object) -> Object:
+    return {"type": "object", "properties": properties}
+
+
+def array(items: Object) -> Object:
+    return {"type": "array", "items": items}
+
+
+# The fields of a ServiceMonitor that are used here, as the Prometheus operator's own definition has them.
+SERVICE_MONITOR = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {"name": "servicemonitors.monitoring.coreos.com"},
+    "spec": {
+        "group": "monitoring.coreos.com",
+        "scope": "Namespaced",
+        "names": {"kind": "ServiceMonitor", "plural": "servicemonitors", "singular": "servicemonitor"},
+        "versions": [
+            {
+                "name": "v1",
+                "served": True,
+                "storage": True,
+                "schema": {
+                    "openAPIV3Schema": struct(
+                        spec={
+                            **struct(
+                                jobLabel=text(),
+                                namespaceSelector=struct(any={"type": "boolean"}, matchNames=array(text())),
+                                selector=struct(matchLabels={"type": "object", "additionalProperties": text()}),
+                                endpoints=array(
+                                    struct(
+                                        port=text(),
+                                        path=text(),
+                                        interval=text(pattern=r"^(0|(([0-9]+)h)?(([0-9]+)m)?(([0-9]+)s)?)$"),
+                                    )
+                                ),
+                            ),
+                            "required": ["endpoints", "selector"],
+                        }
+                    )
+                },
+            }
+        ],
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    with ApiServer(tmp_path_factory.mktemp("apiserver")) as server:
+        manifests.create(server, SERVICE_MONITOR)
+        definition = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/servicemonitors.monitoring.coreos.com"
+
+        def is_served() -> bool:
+            conditions = server.request("GET", definition).get("status", {}).get("conditions") or []
+            return any((one["type"], one["status"]) == ("Established", "True") for one in conditions)
+
+        wait_until(is_served, timeout=60, what="ServiceMonitor")
+        yield server
+
+
+# --- read as they stand ---------------------------------------------------------------------------------------------------
+
+
+def all_manifests() -> dict[str, list[Object]]:
+    """By folder, the manifests of deploy/ themselves; the chart's are templates."""
+    paths = [path for path in sorted(DEPLOY.rglob("*.yaml")) if CHART not in path.parents]
+    return {str(path.relative_to(DEPLOY)): manifests.read(path) for path in paths if path.name != "kustomization.yaml"}
 
 
 def instructions() -> list[list[str]]:
     """The Dockerfile's lines, continued ones joined, as words."""
-    text = (DEPLOY / "Dockerfile").read_text().replace("\\\n", " ")
-    return [line.split() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    joined = (DEPLOY / "Dockerfile").read_text().replace("\\\n", " ")
+    return [line.split() for line in joined.splitlines() if line.strip() and not line.startswith("#")]
+
+
+def test_every_kustomization_is_tested() -> None:
+    folders = {path.parent.name for path in DEPLOY.glob("*/kustomization.yaml")}
+    assert folders == {*KUSTOMIZATIONS, *COMPONENTS}
 
 
 def test_rbac_is_list_and_watch_on_what_is_used() -> None:
-    role = next(manifest for manifest in manifests("rbac.yaml") if manifest["kind"] == "ClusterRole")
+    role = manifests.find(manifests.read(DEPLOY / "fastdns" / "rbac.yaml"), "ClusterRole")
     granted = {
         (group, resource, verb)
         for rule in role["rules"]
@@ -56,14 +163,21 @@ def test_rbac_is_list_and_watch_on_what_is_used() -> None:
     assert granted == {(*which, verb) for which in used for verb in ("list", "watch")}
 
 
-def test_deployment_is_what_kubeadm_makes() -> None:
-    (deployment,) = manifests("deployment.yaml")
-    pod = deployment["spec"]["template"]["spec"]
-    (container,) = pod["containers"]
-    assert (pod["serviceAccountName"], container["args"]) == ("coredns", ["-conf", "/etc/coredns/Corefile"])
-    assert container["securityContext"]["readOnlyRootFilesystem"] is True
-    assert container["securityContext"]["capabilities"] == {"add": ["NET_BIND_SERVICE"], "drop": ["ALL"]}
-    assert {port["containerPort"] for port in container["ports"]} == {53, 8080, 8181, 9153}
+def test_corefiles_are_read(tmp_path: pathlib.Path) -> None:
+    """node-local-dns's is a template: node-cache fills it in."""
+    filled = {
+        "__PILLAR__LOCAL__DNS__": "169.254.20.10 10.96.0.10",
+        "__PILLAR__CLUSTER__DNS__": "10.96.0.11",
+        "__PILLAR__UPSTREAM__SERVERS__": "/etc/resolv.conf",
+    }
+    corefiles = [one["data"]["Corefile"] for listed in all_manifests().values() for one in listed
+                 if one["kind"] == "ConfigMap" and "Corefile" in one.get("data", {})]  # fmt: skip
+    assert len(corefiles) == 3
+    for corefile in corefiles:
+        for word, value in filled.items():
+            corefile = corefile.replace(word, value)
+        (tmp_path / "Corefile").write_text(corefile)
+        assert configuration.load(str(tmp_path / "Corefile"), port=53).blocks
 
 
 def test_image_copies_files_that_exist_and_that_are_not_ignored() -> None:
@@ -74,23 +188,135 @@ def test_image_copies_files_that_exist_and_that_are_not_ignored() -> None:
     assert {source.removeprefix("./") for source in sources} == kept
 
 
-def test_image_runs_as_a_numeric_user_without_a_shell() -> None:
-    last = {words[0]: words[1:] for words in instructions()}
-    assert last["USER"] == ["65532:65532"]
-    assert json.loads(" ".join(last["ENTRYPOINT"])) == ["/coredns"]
-    assert last["STOPSIGNAL"] == ["SIGTERM"]
+# --- made, and shown to the API server -----------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    with ApiServer(tmp_path_factory.mktemp("apiserver")) as server:
-        yield server
+@pytest.mark.peers("kustomize", "kube-apiserver", "etcd", "openssl")
+@pytest.mark.parametrize("folder", KUSTOMIZATIONS)
+def test_kustomization_is_valid(folder: str, api: ApiServer) -> None:
+    made = manifests.kustomize(DEPLOY / folder)
+    assert made
+    for manifest in made:
+        manifests.show(api, manifest)
+
+
+@pytest.mark.peers("kustomize", "kube-apiserver", "etcd", "openssl")
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_component_is_valid(component: str, api: ApiServer, tmp_path: pathlib.Path) -> None:
+    def relative(folder: str) -> str:
+        return os.path.relpath(DEPLOY / folder, tmp_path.resolve())
+
+    kustomization = {"resources": [relative("fastdns")], "components": [relative(component)]}
+    (tmp_path / "kustomization.yaml").write_text(json.dumps(kustomization))
+    made = manifests.kustomize(tmp_path)
+    for manifest in made:
+        manifests.show(api, manifest)
+    is_scaled = component in ("hpa", "proportional")
+    assert ("replicas" in manifests.find(made, "Deployment", "fastdns")["spec"]) != is_scaled
+
+
+@pytest.mark.peers("kube-apiserver", "etcd", "openssl")
+def test_unknown_word_would_be_seen(api: ApiServer) -> None:
+    (manifest,) = manifests.read(DEPLOY / "fastdns" / "deployment.yaml")
+    manifest["spec"]["template"]["spec"]["topologySpread"] = []
+    with pytest.raises(ApiStatus, match="topologySpread"):
+        manifests.show(api, manifest)
+
+
+@pytest.mark.peers("kustomize")
+@pytest.mark.parametrize("folder, images", [("coredns", 1), ("kube-dns", 3)])
+def test_only_images_change(folder: str, images: int) -> None:
+    stock = {one["kind"]: dict(manifests.leaves(one)) for one in manifests.read(DEPLOY / folder / "stock.yaml")}
+    made = {one["kind"]: dict(manifests.leaves(one)) for one in manifests.kustomize(DEPLOY / folder)}
+    changed = [
+        path
+        for kind in stock.keys() | made.keys()
+        for path in stock[kind].keys() | made[kind].keys()
+        if stock[kind].get(path) != made[kind].get(path)
+    ]
+    assert len(changed) == images and all(path.endswith(".image") for path in changed)
+
+
+@pytest.mark.peers("helm", "kube-apiserver", "etcd", "openssl")
+@pytest.mark.parametrize("values", VALUES.values(), ids=VALUES)
+def test_chart_is_valid(values: dict[str, Any], api: ApiServer) -> None:
+    assert "0 chart(s) failed" in manifests.lint_chart(CHART, values=values)
+    for manifest in manifests.helm(CHART, name="other", values=values):
+        manifests.show(api, manifest)
+
+
+@pytest.mark.peers("helm")
+@pytest.mark.parametrize("values, said", BAD_VALUES.values(), ids=BAD_VALUES)
+def test_chart_refuses(values: dict[str, Any], said: str) -> None:
+    with pytest.raises(AssertionError) as error:
+        manifests.helm(CHART, values=values)
+    assert said in str(error.value)
+
+
+@pytest.mark.peers("helm")
+def test_own_corefile_is_kept() -> None:
+    made = manifests.helm(CHART, values={"corefile": ".:53 {\n    whoami\n}\n"})
+    assert manifests.find(made, "ConfigMap")["data"]["Corefile"].strip() == ".:53 {\n    whoami\n}"
+
+
+@pytest.mark.peers("helm", "kustomize")
+@pytest.mark.parametrize("component", [None, *COMPONENTS])
+def test_chart_makes_what_the_kustomization_makes(component: str | None, tmp_path: pathlib.Path) -> None:
+    switch = {"monitoring": "serviceMonitor", "hpa": "hpa", "proportional": "proportionalAutoscaler"}
+    values = {f"{switch[component]}.enabled": True} if component else {}
+    folders = ["fastdns", *([component] if component else [])]
+    relative = [os.path.relpath(DEPLOY / folder, tmp_path.resolve()) for folder in folders]
+    (tmp_path / "kustomization.yaml").write_text(json.dumps({"resources": relative[:1], "components": relative[1:]}))
+    chart = manifests.helm(CHART, values={"image.tag": "latest", **values})
+    assert comparable(chart) == comparable(manifests.kustomize(tmp_path))
+
+
+def comparable(made: list[Object]) -> dict[tuple[str, str], dict[str, object]]:
+    """By kind and name, without labels that only say who made it."""
+    said = ("app.kubernetes.io", "helm.sh")
+    return {
+        (one["kind"], one["metadata"]["name"]): {
+            path: value for path, value in manifests.leaves(one) if not any(word in path for word in said)
+        }
+        for one in made
+    }
+
+
+@pytest.mark.peers("kustomize")
+def test_base_fits_together() -> None:
+    """Each selector meets the Pods, and each port that something names is one of the container's."""
+    made = manifests.kustomize(DEPLOY / "fastdns")
+    template = manifests.find(made, "Deployment")["spec"]["template"]
+    labels = template["metadata"]["labels"].items()
+    (container,) = template["spec"]["containers"]
+    ports = {(port["containerPort"], port["protocol"]) for port in container["ports"]}
+    service = manifests.find(made, "Service")["spec"]
+    policy = manifests.find(made, "NetworkPolicy")["spec"]
+    selectors = [
+        manifests.find(made, "Deployment")["spec"]["selector"]["matchLabels"],
+        manifests.find(made, "PodDisruptionBudget")["spec"]["selector"]["matchLabels"],
+        policy["podSelector"]["matchLabels"],
+        service["selector"],
+    ]
+    assert all(selector.items() <= labels for selector in selectors)
+    assert {(port["targetPort"], port["protocol"]) for port in service["ports"]} <= ports
+    assert {(port["port"], port["protocol"]) for rule in policy["ingress"] for port in rule["ports"]} == ports
+    probes = [container[probe]["httpGet"]["port"] for probe in ("startupProbe", "livenessProbe", "readinessProbe")]
+    assert set(probes) <= {port["name"] for port in container["ports"]}
+
+
+@pytest.mark.peers("kustomize")
+def test_service_monitor_meets_the_service() -> None:
+    made = manifests.kustomize(DEPLOY / "example")
+    monitor, service = manifests.find(made, "ServiceMonitor"), manifests.find(made, "Service")
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    assert {one["port"] for one in monitor["spec"]["endpoints"]} <= {port["name"] for port in service["spec"]["ports"]}
 
 
 @pytest.mark.peers("kube-apiserver", "etcd", "openssl")
 def test_account_of_rbac_gets_synced(api: ApiServer, tmp_path: pathlib.Path) -> None:
-    for manifest in [*manifests("rbac.yaml"), *manifests("deployment.yaml")]:
-        api.request("POST", PATHS[manifest["kind"]], manifest)
+    for manifest in manifests.read(DEPLOY / "fastdns" / "rbac.yaml"):
+        manifests.create(api, manifest)
     request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
     token = api.request("POST", f"{ACCOUNT}/token", request)["status"]["token"]
     config = json.loads(api.kubeconfig.read_text())

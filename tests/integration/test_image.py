@@ -5,17 +5,17 @@ Built once for this file, without docker; its size, its time to the first answer
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import pathlib
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import dns.exception
 import dns.message
 import dns.query
-import dns.rcode
 import pytest
 
 import fastdns
@@ -46,14 +46,31 @@ COREFILE = """.:53 {
     loadbalance
 }
 """
-COREDNS = ("-conf", "/etc/coredns/Corefile")
-# Each name of the image with arguments by which it answers on port 53 for the example cluster.
-SERVERS = {
-    "/coredns": COREDNS,
-    "/fastdns": (*COREDNS, "--workers", "1"),
+URLS = ("http://127.0.0.1:8080/health", "http://127.0.0.1:8181/ready", "http://127.0.0.1:9153/metrics")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Server:
+    """A name of the image, and arguments with which it answers on port 53 for the example cluster; what says it is well."""
+
+    name: str
+    arguments: tuple[str, ...] = ("-conf", "/etc/coredns/Corefile")
+    urls: tuple[str, ...] = URLS
+
+
+SERVERS = (
+    Server("/coredns"),
+    Server("/fastdns", ("-conf", "/etc/coredns/Corefile", "--workers", "1")),
+)
+# Each target's entry point; all names are in each of them.
+ENTRY_POINTS = {
+    "fastdns": "/coredns",
+    "kube-dns": "/kube-dns",
+    "dnsmasq-nanny": "/dnsmasq-nanny",
+    "sidecar": "/sidecar",
+    "node-cache": "/node-cache",
 }
-# What stands at each name, whether a front end is there for it or not.
-ENTRY_POINTS = ("coredns", "kube-dns", "dnsmasq-nanny", "usr/sbin/dnsmasq", "sidecar", "node-cache", "fastdns")
+NAMES = {*ENTRY_POINTS.values(), "/usr/sbin/dnsmasq", "/fastdns"}
 KUBECONFIG = {
     "apiVersion": "v1",
     "kind": "Config",
@@ -85,7 +102,7 @@ def run(built: image.Image, tmp_path: pathlib.Path) -> Callable[..., Container]:
     }
 
     def start(*arguments: str) -> Container:
-        spec = Spec.from_config(built.root, built.config, arguments, volumes=volumes)
+        spec = Spec.from_config(built.root, built.configs["fastdns"], arguments, volumes=volumes)
         return Container(spec, log=tmp_path / "log")
 
     return start
@@ -109,27 +126,28 @@ def is_answered() -> bool:
         return False
 
 
-def get(url: str) -> int:
-    with urllib.request.urlopen(url, timeout=5) as answer:
-        return int(answer.status)
+def is_well(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
 
 
-@pytest.mark.parametrize("name", SERVERS)
-def test_entry_point_answers_and_ends(name: str, built: image.Image, run: Callable[..., Container]) -> None:
+@pytest.mark.parametrize("server", SERVERS, ids=lambda server: server.name)
+def test_entry_point_answers_and_ends(server: Server, run: Callable[..., Container]) -> None:
     began = time.monotonic()
-    with run(name, *SERVERS[name]) as container:
+    with run(server.name, *server.arguments) as container:
         container.process.wait_until(lambda: container.inside(is_answered), what="its first answer")
-        first_answer = time.monotonic() - began
+        took = time.monotonic() - began
         reverse = container.inside(lambda: ask("20.0.96.10.in-addr.arpa", "PTR", tcp=True))
         assert addresses(reverse) == ["web.shop.svc.cluster.local."]
-        assert [container.inside(lambda url=url: get(url)) for url in urls()] == [200, 200, 200]
+        for url in server.urls:
+            container.process.wait_until(lambda url=url: container.inside(lambda: is_well(url)), what=url)
         assert_confined(container)
-        print(f"{name}: first answer {first_answer:.2f} s, PSS {container.pss() / MB:.0f} MB, {len(container.pids())} processes")
+        memory, processes = container.pss() / MB, len(container.pids())
+        print(f"{server.name}: first answer {took:.2f} s, PSS {memory:.0f} MB in {processes} processes")
         assert container.terminate() == 0, container.log()
-
-
-def urls() -> Sequence[str]:
-    return ("http://127.0.0.1:8080/health", "http://127.0.0.1:8181/ready", "http://127.0.0.1:9153/metrics")
 
 
 def assert_confined(container: Container) -> None:
@@ -148,7 +166,10 @@ def test_size(built: image.Image) -> None:
 
 
 def test_names_are_links_to_one_command(built: image.Image) -> None:
-    assert {(built.root / name).readlink() for name in ENTRY_POINTS} == {pathlib.Path("/opt/fastdns/bin/fastdns")}
+    assert {os.readlink(f"{built.root}{name}") for name in NAMES} == {"/opt/fastdns/bin/fastdns"}
+    assert {target: config["Entrypoint"] for target, config in built.configs.items()} == {
+        target: [name] for target, name in ENTRY_POINTS.items()
+    }
 
 
 def test_there_is_no_shell_and_no_settings_of_the_build(built: image.Image) -> None:
@@ -156,7 +177,6 @@ def test_there_is_no_shell_and_no_settings_of_the_build(built: image.Image) -> N
     programs = {path.name for place in places for path in (built.root / place).glob("*")}
     assert programs.isdisjoint({"sh", "bash", "dash", "busybox", "pip", "pip3"}) and "python3" in programs
     assert image.settings_in(built.root) == []
-    assert not [setting for setting in built.config["Env"] if setting.startswith(("PIP_", "SSL_"))]
 
 
 def test_only_the_interpreter_of_fastdns_has_a_capability(built: image.Image) -> None:
@@ -170,11 +190,32 @@ def is_privileged(path: pathlib.Path) -> bool:
     return bool(path.stat().st_mode & 0o6000) or "security.capability" in os.listxattr(path)
 
 
-def test_labels(built: image.Image) -> None:
-    labels = {key.removeprefix("org.opencontainers.image."): value for key, value in built.config["Labels"].items()}
-    assert labels["title"] == "fastdns" and labels["licenses"] == "Apache-2.0"
-    assert (labels["version"], labels["revision"]) == (fastdns.__version__, "0" * 40)
-    assert built.config["StopSignal"] == "SIGTERM"
+def test_configuration(built: image.Image) -> None:
+    assert {target: config["User"] for target, config in built.configs.items()} == {
+        target: "0:0" if target == "node-cache" else "65532:65532" for target in ENTRY_POINTS
+    }
+    for config in built.configs.values():
+        labels = {key.removeprefix("org.opencontainers.image."): value for key, value in config["Labels"].items()}
+        assert labels["title"] == "fastdns" and labels["licenses"] == "Apache-2.0"
+        assert (labels["version"], labels["revision"]) == (fastdns.__version__, "0" * 40)
+        assert config["StopSignal"] == "SIGTERM"
+        assert not [setting for setting in config["Env"] if setting.startswith(("PIP_", "SSL_"))]
+
+
+@pytest.mark.parametrize("python, code", [("/opt/fastdns/bin/python3", 0), ("/usr/bin/python3", 1)])
+def test_port_53_is_for_the_interpreter_of_fastdns(python: str, code: int, run: Callable[..., Container]) -> None:
+    """Which also shows that these tests give a program no more than a container runtime does."""
+    with run(python, "-I", "-c", "import socket; socket.socket().bind(('127.0.0.1', 53))") as container:
+        assert container.process.wait(60) == code, container.log()
+    assert ("Permission denied" in container.log()) == bool(code)
+
+
+def test_nothing_can_be_written(run: Callable[..., Container]) -> None:
+    write = "import os; open(os.path.join(PLACE, 'new'), 'w')"
+    for place in ("/", "/tmp", "/opt/fastdns", "/etc/coredns"):
+        with run("/opt/fastdns/bin/python3", "-I", "-c", write.replace("PLACE", repr(place))) as container:
+            assert container.process.wait(60) == 1
+        assert "Read-only file system" in container.log() or "Permission denied" in container.log()
 
 
 def test_kubeconfig_is_read(run: Callable[..., Container]) -> None:

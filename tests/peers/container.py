@@ -16,8 +16,8 @@ import itertools
 import json
 import os
 import pathlib
-import socket
 import signal
+import socket
 import struct
 import sys
 import threading

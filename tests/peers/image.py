@@ -29,9 +29,19 @@ from tests.peers import build
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 RECIPE = "1"  # part of each base's name: raise it when a recipe below changes
 STORE_MB_MAX = 4000  # layers of earlier builds: with more of them the store is made anew
+TARGETS = ("fastdns", "kube-dns", "dnsmasq-nanny", "sidecar", "node-cache")
 TRASH = ("etc/apt/sources.list*", "etc/resolv.conf", "usr/share/man", "usr/share/locale", "usr/share/info")
 # What Python's packages ask for beside libraries is for their installation.
-INSTALLERS = ("bin/*", "sbin/*", "usr/sbin/*", "usr/bin/[!p]*", "usr/share/doc", "usr/share/perl5", "var/lib/dpkg", "var/cache")
+INSTALLERS = (
+    "bin/*",
+    "sbin/*",
+    "usr/sbin/*",
+    "usr/bin/[!p]*",
+    "usr/share/doc",
+    "usr/share/perl5",
+    "var/lib/dpkg",
+    "var/cache",
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -50,10 +60,13 @@ RUNTIME = Base("runtime", "python3,base-files,netbase", "extract", (*TRASH, *INS
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Image:
-    """A built image: its configuration as OCI says it, and its files, mounted at `root` (writable, and thrown away)."""
+    """The built images: each target's configuration as OCI says it, and the files of them all, mounted at `root`.
+
+    They are writable there, and what is written is thrown away.
+    """
 
     root: pathlib.Path
-    config: dict[str, Any]
+    configs: dict[str, dict[str, Any]]
     base_size: int
 
     @property
@@ -69,16 +82,17 @@ def size_of(folder: pathlib.Path) -> int:
 
 @contextlib.contextmanager
 def built(**arguments: str) -> Iterator[Image]:
-    """Build deploy/Dockerfile with these build arguments and mount the result for as long as the context lasts."""
+    """Build deploy/Dockerfile's targets with these build arguments and mount the result as long as the context lasts."""
     with tempfile.TemporaryDirectory(prefix="fastdns-image-") as work:
         buildah = _Buildah(pathlib.Path(work))
         with buildah.locked():
             bases = {"BUILD_BASE": buildah.base(BUILDER), "BASE": buildah.base(RUNTIME)}
-            name = buildah.build({**bases, **arguments})
+            names = {target: buildah.build(target, {**bases, **arguments}) for target in TARGETS}
+            configs = {target: buildah.config(name) for target, name in names.items()}
         with buildah.mounted(bases["BASE"]) as root:
             base_size = size_of(root)
-        with buildah.mounted(name) as root:
-            yield Image(root, buildah.config(name), base_size)
+        with buildah.mounted(names["fastdns"]) as root:
+            yield Image(root, configs, base_size)
 
 
 class _Buildah:
@@ -119,20 +133,22 @@ class _Buildah:
         try:
             self._call("add", "-q", container, str(tar), "/")
             _remove(base.unused, pathlib.Path(self._call("mount", container)))
-            self._call("config", "--env", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", container)
+            self._call(
+                "config", "--env", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", container
+            )
             self._call("commit", "-q", self._policy, container, name)
         finally:
             self._call("rm", container)
         return name
 
-    def build(self, arguments: dict[str, str]) -> str:
-        name = "localhost/fastdns:test"
+    def build(self, target: str, arguments: dict[str, str]) -> str:
+        name = f"localhost/fastdns:test-{target}"
         secrets = {"pip_conf": self._pip_settings(), "ca_bundle": _certificates()}
         self._call(
             *("bud", "-q", "--isolation=chroot", "--layers", "--pull-never", "--format=docker", self._policy),
             *(f"--secret=id={key},src={path}" for key, path in secrets.items()),
             *(f"--build-arg={key}={value}" for key, value in arguments.items()),
-            *("-f", str(ROOT / "deploy" / "Dockerfile"), "-t", name, str(ROOT)),
+            *("-f", str(ROOT / "deploy" / "Dockerfile"), f"--target={target}", "-t", name, str(ROOT)),
         )
         return name
 
