@@ -10,7 +10,6 @@ import json
 import os
 import pathlib
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 
 import dns.exception
@@ -19,13 +18,16 @@ import dns.query
 import pytest
 
 import fastdns
-from tests.peers import image
-from tests.peers.container import Container, Spec
+from tests.peers import image, manifests, pod
+from tests.peers.apiserver import ApiServer
+from tests.peers.container import Container, Network, Spec
+from tests.peers.process import wait_until
 from tests.peers.servers import ROOT
 
 pytestmark = pytest.mark.peers("buildah", "mmdebstrap")
 
 MB = 1_000_000
+USER = (65532, 65532)
 OWN_SIZE_MAX = 120 * MB
 COREFILE = """.:53 {
     errors
@@ -88,22 +90,28 @@ def built() -> Iterator[image.Image]:
 
 
 @pytest.fixture
-def run(built: image.Image, tmp_path: pathlib.Path) -> Callable[..., Container]:
-    corefile = tmp_path / "Corefile"
-    corefile.write_text(COREFILE)
-    kubeconfig = tmp_path / "kubeconfig"
-    kubeconfig.write_text(json.dumps(KUBECONFIG))
-    for path in (corefile, kubeconfig):
-        path.chmod(0o644)
+def network(tmp_path: pathlib.Path) -> Iterator[Network]:
+    with Network(log=tmp_path / "network.log") as made:
+        yield made
+
+
+@pytest.fixture
+def run(built: image.Image, network: Network, tmp_path: pathlib.Path) -> Callable[..., Container]:
+    """Start a command of the image for its user, with COREFILE, KUBECONFIG and the example cluster at hand."""
+    (tmp_path / "Corefile").write_text(COREFILE)
+    (tmp_path / "kubeconfig").write_text(json.dumps(KUBECONFIG))
+    for name in ("Corefile", "kubeconfig"):
+        (tmp_path / name).chmod(0o644)
     volumes = {
-        "/etc/coredns/Corefile": corefile,
-        "/etc/kubernetes/dns.conf": kubeconfig,
+        "/etc/coredns/Corefile": tmp_path / "Corefile",
+        "/etc/kubernetes/dns.conf": tmp_path / "kubeconfig",
         "/cluster": ROOT / "examples" / "cluster",
     }
+    env = dict(setting.split("=", 1) for setting in built.configs["fastdns"]["Env"])
 
     def start(*arguments: str) -> Container:
-        spec = Spec.from_config(built.root, built.configs["fastdns"], arguments, volumes=volumes)
-        return Container(spec, log=tmp_path / "log")
+        spec = Spec(built.root, arguments, env, *USER, volumes=volumes)
+        return Container(spec, network=network, log=tmp_path / "log")
 
     return start
 
@@ -119,40 +127,36 @@ def addresses(message: dns.message.Message) -> list[str]:
     return [record.to_text() for rrset in message.answer for record in rrset]
 
 
-def is_answered() -> bool:
+def is_answered(name: str, address: str) -> bool:
     try:
-        return addresses(ask("web.shop.svc.cluster.local")) == ["10.96.0.20"]
+        return addresses(ask(name)) == [address]
     except (dns.exception.Timeout, OSError):
         return False
 
 
-def is_well(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
-
-
 @pytest.mark.parametrize("server", SERVERS, ids=lambda server: server.name)
-def test_entry_point_answers_and_ends(server: Server, run: Callable[..., Container]) -> None:
+def test_entry_point_answers_and_ends(server: Server, network: Network, run: Callable[..., Container]) -> None:
     began = time.monotonic()
     with run(server.name, *server.arguments) as container:
-        container.process.wait_until(lambda: container.inside(is_answered), what="its first answer")
+        container.process.wait_until(lambda: network.inside(is_example_answered), what="its first answer")
         took = time.monotonic() - began
-        reverse = container.inside(lambda: ask("20.0.96.10.in-addr.arpa", "PTR", tcp=True))
+        reverse = network.inside(lambda: ask("20.0.96.10.in-addr.arpa", "PTR", tcp=True))
         assert addresses(reverse) == ["web.shop.svc.cluster.local."]
         for url in server.urls:
-            container.process.wait_until(lambda url=url: container.inside(lambda: is_well(url)), what=url)
+            container.process.wait_until(lambda url=url: network.inside(lambda: pod.is_well(url)), what=url)
         assert_confined(container)
         memory, processes = container.pss() / MB, len(container.pids())
         print(f"{server.name}: first answer {took:.2f} s, PSS {memory:.0f} MB in {processes} processes")
         assert container.terminate() == 0, container.log()
 
 
+def is_example_answered() -> bool:
+    return is_answered("web.shop.svc.cluster.local", "10.96.0.20")
+
+
 def assert_confined(container: Container) -> None:
     """Nobody in it may more than a Pod with kubeadm's securityContext."""
-    assert container.status("Uid") == {"\t".join(["65532"] * 4)}
+    assert container.status("Uid") == {"\t".join([str(USER[0])] * 4)}
     assert container.status("NoNewPrivs") == {"1"}
     assert container.status("CapBnd") == {f"{1 << 10:016x}"}
     assert container.status("CapAmb") == container.status("CapInh") == {f"{0:016x}"}
@@ -225,3 +229,37 @@ def test_kubeconfig_is_read(run: Callable[..., Container]) -> None:
         assert container.process.wait(60) == 0, container.log()
         access = json.loads(container.log())
     assert (access["server"], access["authorization"]) == ("https://192.0.2.1:6443", "Bearer secret")
+
+
+# --- what deploy/ says, run as it stands against a real API server -------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    with ApiServer(tmp_path_factory.mktemp("apiserver")) as server:
+        yield server
+
+
+# The exit code of a container after SIGTERM is 0 for each.
+PODS = ("coredns", "fastdns")
+
+
+@pytest.mark.peers("kube-apiserver", "etcd", "openssl", "kustomize")
+@pytest.mark.parametrize("folder", PODS)
+def test_pod_of_deploy(folder: str, built: image.Image, api: ApiServer, tmp_path: pathlib.Path) -> None:
+    made = manifests.kustomize(ROOT / "deploy" / folder)
+    manifests.create_all(api, made)
+    try:
+        began = time.monotonic()
+        with pod.Pod(built, made, api=api, folder=tmp_path) as running:
+            wait_until(lambda: running.network.inside(is_cluster_answered), what=f"its first answer\n{running.log()}")
+            took = time.monotonic() - began
+            wait_until(lambda: not running.failing_probes(), what="its probes")
+            print(f"Pod of {folder}: first answer {took:.2f} s, PSS {running.pss() / MB:.0f} MB")
+            assert set(running.terminate().values()) == {0}, running.log()
+    finally:
+        manifests.delete_all(api, made)
+
+
+def is_cluster_answered() -> bool:
+    return is_answered("kubernetes.default.svc.cluster.local", "10.96.0.1")

@@ -1,9 +1,9 @@
 """Runs a command in an image's files as a container runtime does under a Pod's securityContext, without a runtime.
 
-New PID, mount, IPC, UTS and network namespaces; the command is PID 1; a read-only root file system; the image's numeric user;
-no new privileges; NET_BIND_SERVICE as the only capability that there is. As runc does it, the user has that capability until
-the exec and has no ambient one: a program of a user who is not root keeps it only if its file has it. Port 53 is really
-bound, and asked from inside of the namespace. Needs root.
+New PID, mount, IPC and UTS namespaces; the command is PID 1; a read-only root file system; the image's numeric user; no new
+privileges; the capabilities that are named, and NET_BIND_SERVICE alone unless others are. As runc does it, the user has them
+until the exec and has no ambient one: a program of a user who is not root keeps one only if its file has it. The network is
+that of a Pod: port 53 is really bound, and asked from inside of the namespace. Needs root.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import struct
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 from tests.peers.process import Process
 
@@ -39,49 +39,77 @@ SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
+class Network:
+    """A network namespace with a loopback interface and nothing else, for the containers of one Pod."""
+
+    def __init__(self, *, log: pathlib.Path) -> None:
+        self._log = log
+
+    def __enter__(self) -> Self:
+        self.process = Process(["unshare", "--net", "sleep", "infinity"], log=self._log)
+        self.path = f"/proc/{self.process.pid}/ns/net"
+        own = os.readlink("/proc/self/ns/net")
+        self.process.wait_until(lambda: os.readlink(self.path) != own, what="its network namespace")
+        self.inside(_bring_up_loopback)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.stop(signal.SIGKILL)
+
+    def inside(self, ask: Callable[[], Result]) -> Result:
+        """Call a function in a thread whose sockets are the namespace's."""
+        results: list[Result] = []
+        raised: list[BaseException] = []
+
+        def enter() -> None:
+            try:
+                with open(self.path) as namespace:
+                    _check(_libc.setns(namespace.fileno(), CLONE_NEWNET), "setns")
+                results.append(ask())
+            except BaseException as error:
+                raised.append(error)
+
+        thread = threading.Thread(target=enter)
+        thread.start()
+        thread.join()
+        if raised:
+            raise raised[0]
+        return results[0]
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Spec:
-    """What to run where. `volumes` are files and folders of this machine, read-only at a path in the container."""
+    """What to run where. `volumes` are files and folders of this machine, read-only at a path; `scratch` are empty ones."""
 
     root: pathlib.Path
     arguments: Sequence[str]
     env: Mapping[str, str]
     user: int
     group: int
-    volumes: Mapping[str, pathlib.Path]
+    volumes: Mapping[str, pathlib.Path] = dataclasses.field(default_factory=dict)
+    scratch: Sequence[str] = ()
+    capabilities: Sequence[int] = (NET_BIND_SERVICE,)
+    is_read_only: bool = True
+    gains_privileges: bool = False
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), default=str)
-
-    @classmethod
-    def from_config(
-        cls,
-        root: pathlib.Path,
-        config: Mapping[str, Any],
-        arguments: Sequence[str],
-        *,
-        volumes: Mapping[str, pathlib.Path] | None = None,
-        env: Mapping[str, str] | None = None,
-    ) -> Self:
-        """As the image's configuration says it: its user, which has to be a number, and its environment."""
-        user, _, group = config["User"].partition(":")
-        own = dict(setting.split("=", 1) for setting in config["Env"])
-        return cls(root, list(arguments), {**own, **(env or {})}, int(user), int(group), volumes or {})
 
 
 class Container:
     """A running command: `pid` is its PID 1 as this machine knows it."""
 
-    def __init__(self, spec: Spec, *, log: pathlib.Path) -> None:
+    def __init__(self, spec: Spec, *, network: Network, log: pathlib.Path) -> None:
         self._spec = spec
+        self._network = network
         self._log = log
         self.pid = 0
 
     def __enter__(self) -> Self:
         _make_mount_points(self._spec)
-        unshare = ["unshare", "--mount", "--pid", "--ipc", "--uts", "--net", "--fork", "--kill-child"]
-        command = [*unshare, sys.executable, "-m", "tests.peers.container", self._spec.to_json()]
-        self.process = Process(command, log=self._log, cwd=ROOT)
+        unshare = ["unshare", "--mount", "--pid", "--ipc", "--uts", "--fork", "--kill-child"]
+        launcher = [sys.executable, "-m", "tests.peers.container", self._spec.to_json()]
+        self.process = Process(["nsenter", f"--net={self._network.path}", *unshare, *launcher], log=self._log, cwd=ROOT)
         self.process.wait_until(self._find_pid, what="its PID 1")
         return self
 
@@ -98,26 +126,6 @@ class Container:
         """SIGTERM to PID 1, as the kubelet ends a Pod; the exit code, which is negative after a signal."""
         os.kill(self.pid, signal.SIGTERM)
         return self.process.wait(grace)
-
-    def inside(self, ask: Callable[[], Result]) -> Result:
-        """Call a function in a thread whose sockets are the container's."""
-        results: list[Result] = []
-        raised: list[BaseException] = []
-
-        def enter() -> None:
-            try:
-                with open(f"/proc/{self.pid}/ns/net") as namespace:
-                    _check(_libc.setns(namespace.fileno(), CLONE_NEWNET), "setns")
-                results.append(ask())
-            except BaseException as error:
-                raised.append(error)
-
-        thread = threading.Thread(target=enter)
-        thread.start()
-        thread.join()
-        if raised:
-            raise raised[0]
-        return results[0]
 
     def pids(self) -> list[int]:
         """Of all processes of the container."""
@@ -158,7 +166,7 @@ def _make_mount_points(spec: Spec) -> None:
     """What a runtime makes in its own layer before the root becomes read-only."""
     for folder in ("proc", "sys", "dev"):
         (spec.root / folder).mkdir(exist_ok=True)
-    for path, source in spec.volumes.items():
+    for path, source in [*spec.volumes.items(), *((path, pathlib.Path("/")) for path in spec.scratch)]:
         place = spec.root / path.lstrip("/")
         place.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
@@ -173,7 +181,6 @@ def _make_mount_points(spec: Spec) -> None:
 def main() -> None:
     told = json.loads(sys.argv[1])
     spec = Spec(**{**told, "root": pathlib.Path(told["root"])})
-    _bring_up_loopback()
     _mount_all(spec)
     os.chroot(spec.root)
     os.chdir("/")
@@ -196,7 +203,10 @@ def _mount_all(spec: Spec) -> None:
         place = root / path.lstrip("/")
         _mount(source, place, flags=MS_BIND)
         _mount(None, place, flags=MS_REMOUNT | MS_BIND | MS_RDONLY)
-    _mount(None, root, flags=MS_REMOUNT | MS_BIND | MS_RDONLY)
+    for path in spec.scratch:
+        _mount("tmpfs", root / path.lstrip("/"), kind="tmpfs", options="mode=1777,size=64m")
+    if spec.is_read_only:
+        _mount(None, root, flags=MS_REMOUNT | MS_BIND | MS_RDONLY)
 
 
 def _mount(source: object, target: pathlib.Path, *, kind: str = "", flags: int = 0, options: str = "") -> None:
@@ -214,16 +224,17 @@ def _bring_up_loopback() -> None:
 
 def _drop_privileges(spec: Spec) -> None:
     for capability in list(_capabilities()):
-        if capability != NET_BIND_SERVICE:
+        if capability not in spec.capabilities:
             _check(_libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0), "capability bounding set")
     _check(_libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0), "keep capabilities")
     os.setgroups([])
     os.setresgid(spec.group, spec.group, spec.group)
     os.setresuid(spec.user, spec.user, spec.user)
-    only = 1 << NET_BIND_SERVICE
+    only = sum(1 << capability for capability in spec.capabilities)
     header = struct.pack("<Ii", CAPABILITY_VERSION_3, 0)
     _check(_libc.capset(header, struct.pack("<6I", only, only, 0, 0, 0, 0)), "capset")
-    _check(_libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no new privileges")
+    if not spec.gains_privileges:
+        _check(_libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no new privileges")
 
 
 def _capabilities() -> Iterator[int]:

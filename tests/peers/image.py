@@ -89,10 +89,10 @@ def built(**arguments: str) -> Iterator[Image]:
             bases = {"BUILD_BASE": buildah.base(BUILDER), "BASE": buildah.base(RUNTIME)}
             names = {target: buildah.build(target, {**bases, **arguments}) for target in TARGETS}
             configs = {target: buildah.config(name) for target, name in names.items()}
-        with buildah.mounted(bases["BASE"]) as root:
-            base_size = size_of(root)
-        with buildah.mounted(names["fastdns"]) as root:
-            yield Image(root, configs, base_size)
+            with buildah.mounted(bases["BASE"]) as root:
+                base_size = size_of(root)
+            with buildah.mounted(names["fastdns"]) as root:
+                yield Image(root, configs, base_size)
 
 
 class _Buildah:
@@ -115,7 +115,7 @@ class _Buildah:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """One builder at a time, and a store that doesn't grow for ever."""
+        """One user of the store at a time, and a store that doesn't grow for ever."""
         with (self._cache / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if self._store.exists() and size_of(self._store) > STORE_MB_MAX << 20:

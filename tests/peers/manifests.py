@@ -53,6 +53,23 @@ def create(api: ApiServer, manifest: Object) -> Object:
     return created
 
 
+WORKLOADS = ("Deployment", "DaemonSet")
+
+
+def create_all(api: ApiServer, made: Sequence[Object]) -> None:
+    """What a Pod needs to be there; workloads would only wait for a scheduler."""
+    for manifest in made:
+        if manifest["kind"] not in WORKLOADS:
+            create(api, manifest)
+
+
+def delete_all(api: ApiServer, made: Sequence[Object]) -> None:
+    """What create_all has created."""
+    for manifest in reversed(made):
+        if manifest["kind"] not in WORKLOADS:
+            api.request("DELETE", f"{_collection(api, manifest)}/{manifest['metadata']['name']}")
+
+
 def find(manifests: Sequence[Object], kind: str, name: str = "") -> Object:
     """The one of this kind, and of this name if one is given."""
     found = [one for one in manifests if one["kind"] == kind and name in ("", one["metadata"]["name"])]

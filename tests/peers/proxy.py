@@ -6,16 +6,25 @@ import contextlib
 import selectors
 import socket
 import threading
+from collections.abc import Callable
 from typing import Self
 
 from tests.peers.process import free_port
 
 
-class Proxy:
-    """127.0.0.1:`port` leads to 127.0.0.1:`target`. cut() ends all connections and refuses new ones until restore()."""
+def listen(port: int) -> socket.socket:
+    return socket.create_server(("127.0.0.1", port))
 
-    def __init__(self, target: int) -> None:
+
+class Proxy:
+    """127.0.0.1:`port` leads to 127.0.0.1:`target`. cut() ends all connections and refuses new ones until restore().
+
+    `listen` may make its socket elsewhere: in another network namespace.
+    """
+
+    def __init__(self, target: int, *, listen: Callable[[int], socket.socket] = listen) -> None:
         self.target = target
+        self._listen = listen
         self.port = free_port()
         self.accepted = 0
         self._listener: socket.socket | None = None
@@ -33,7 +42,7 @@ class Proxy:
     def restore(self) -> None:
         self._hanging.clear()
         if self._listener is None:
-            self._listener = socket.create_server(("127.0.0.1", self.port))
+            self._listener = self._listen(self.port)
             threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 
     def cut(self) -> None:
