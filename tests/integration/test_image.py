@@ -21,13 +21,13 @@ import fastdns
 from tests.peers import image, manifests, pod
 from tests.peers.apiserver import ApiServer
 from tests.peers.container import Container, Network, Spec
-from tests.peers.process import wait_until
 from tests.peers.servers import ROOT
 
 pytestmark = pytest.mark.peers("buildah", "mmdebstrap")
 
 MB = 1_000_000
 USER = (65532, 65532)
+REVISION = "0123456789abcdef"
 OWN_SIZE_MAX = 120 * MB
 COREFILE = """.:53 {
     errors
@@ -85,7 +85,7 @@ KUBECONFIG = {
 
 @pytest.fixture(scope="module")
 def built() -> Iterator[image.Image]:
-    with image.built(VERSION=fastdns.__version__, REVISION="0" * 40) as made:
+    with image.built(VERSION=fastdns.__version__, REVISION=REVISION) as made:
         yield made
 
 
@@ -116,20 +116,20 @@ def run(built: image.Image, network: Network, tmp_path: pathlib.Path) -> Callabl
     return start
 
 
-def ask(name: str, kind: str = "A", *, tcp: bool = False) -> dns.message.Message:
+def ask(name: str, kind: str = "A", *, tcp: bool = False, server: str = "127.0.0.1") -> dns.message.Message:
     query = dns.message.make_query(name, kind)
     if tcp:
-        return dns.query.tcp(query, "127.0.0.1", timeout=5)
-    return dns.query.udp(query, "127.0.0.1", timeout=0.25)
+        return dns.query.tcp(query, server, timeout=5)
+    return dns.query.udp(query, server, timeout=0.25)
 
 
 def addresses(message: dns.message.Message) -> list[str]:
     return [record.to_text() for rrset in message.answer for record in rrset]
 
 
-def is_answered(name: str, address: str) -> bool:
+def is_answered(name: str, address: str, *, server: str = "127.0.0.1") -> bool:
     try:
-        return addresses(ask(name)) == [address]
+        return addresses(ask(name, server=server)) == [address]
     except (dns.exception.Timeout, OSError):
         return False
 
@@ -201,7 +201,7 @@ def test_configuration(built: image.Image) -> None:
     for config in built.configs.values():
         labels = {key.removeprefix("org.opencontainers.image."): value for key, value in config["Labels"].items()}
         assert labels["title"] == "fastdns" and labels["licenses"] == "Apache-2.0"
-        assert (labels["version"], labels["revision"]) == (fastdns.__version__, "0" * 40)
+        assert (labels["version"], labels["revision"]) == (fastdns.__version__, REVISION)
         assert config["StopSignal"] == "SIGTERM"
         assert not [setting for setting in config["Env"] if setting.startswith(("PIP_", "SSL_"))]
 
@@ -240,26 +240,34 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
         yield server
 
 
-# The exit code of a container after SIGTERM is 0 for each.
-PODS = ("coredns", "fastdns")
+@dataclasses.dataclass(frozen=True, slots=True)
+class Case:
+    """A folder of deploy/, and the address at which its Pod answers for the cluster of the API server."""
+
+    folder: str
+    server: str = "127.0.0.1"
+
+
+PODS = (Case("coredns"), Case("fastdns"))
 
 
 @pytest.mark.peers("kube-apiserver", "etcd", "openssl", "kustomize")
-@pytest.mark.parametrize("folder", PODS)
-def test_pod_of_deploy(folder: str, built: image.Image, api: ApiServer, tmp_path: pathlib.Path) -> None:
-    made = manifests.kustomize(ROOT / "deploy" / folder)
+@pytest.mark.parametrize("case", PODS, ids=lambda case: case.folder)
+def test_pod_of_deploy(
+    case: Case, built: image.Image, api: ApiServer, network: Network, tmp_path: pathlib.Path
+) -> None:
+    def is_cluster_answered() -> bool:
+        return is_answered("kubernetes.default.svc.cluster.local", "10.96.0.1", server=case.server)
+
+    made = manifests.kustomize(ROOT / "deploy" / case.folder)
     manifests.create_all(api, made)
     try:
         began = time.monotonic()
-        with pod.Pod(built, made, api=api, folder=tmp_path) as running:
-            wait_until(lambda: running.network.inside(is_cluster_answered), what=f"its first answer\n{running.log()}")
+        with pod.Pod(built, made, api=api, network=network, folder=tmp_path) as running:
+            running.wait_until(lambda: network.inside(is_cluster_answered), what="its first answer")
             took = time.monotonic() - began
-            wait_until(lambda: not running.failing_probes(), what="its probes")
-            print(f"Pod of {folder}: first answer {took:.2f} s, PSS {running.pss() / MB:.0f} MB")
+            running.wait_until(lambda: not running.failing_probes(), what="its probes")
+            print(f"Pod of {case.folder}: first answer {took:.2f} s, PSS {running.pss() / MB:.0f} MB")
             assert set(running.terminate().values()) == {0}, running.log()
     finally:
         manifests.delete_all(api, made)
-
-
-def is_cluster_answered() -> bool:
-    return is_answered("kubernetes.default.svc.cluster.local", "10.96.0.1")

@@ -10,12 +10,13 @@ import contextlib
 import pathlib
 import socket
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 from tests.peers.apiserver import ApiServer, Object
 from tests.peers.container import Container, Network, Spec
 from tests.peers.image import Image
+from tests.peers.process import ProcessError, wait_until
 from tests.peers.proxy import Proxy
 
 CAPABILITIES = {"CHOWN": 0, "DAC_OVERRIDE": 1, "FOWNER": 3, "FSETID": 4, "KILL": 5, "SETGID": 6, "SETUID": 7, "SETPCAP": 8,
@@ -30,11 +31,14 @@ RESOLVER = "nameserver 192.0.2.53\n"  # nobody's: what is forwarded fails at onc
 class Pod:
     """`made` are all manifests of a folder; its Deployment or DaemonSet is run. What it needs is in the API server by then."""
 
-    def __init__(self, image: Image, made: Sequence[Object], *, api: ApiServer, folder: pathlib.Path) -> None:
+    def __init__(
+        self, image: Image, made: Sequence[Object], *, api: ApiServer, network: Network, folder: pathlib.Path
+    ) -> None:
         self._image = image
         self._made = made
         self._api = api
         self._folder = folder
+        self.network = network
         (workload,) = [one for one in made if one["kind"] in ("Deployment", "DaemonSet")]
         self._namespace = workload["metadata"]["namespace"]
         self._pod: dict[str, Any] = workload["spec"]["template"]["spec"]
@@ -43,7 +47,6 @@ class Pod:
 
     def __enter__(self) -> Self:
         with self._stack:
-            self.network = self._stack.enter_context(Network(log=self._folder / "network.log"))
             proxy = self._stack.enter_context(Proxy(self._api.port, listen=self._listen))
             shared = (
                 self._files("account", self._account()) if self._pod.get("automountServiceAccountToken", True) else None
@@ -64,6 +67,13 @@ class Pod:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+    def wait_until(self, condition: Callable[[], object], *, what: str) -> None:
+        """As the function of that name, with the containers' logs in its error."""
+        try:
+            wait_until(condition, what=what, timeout=60)
+        except ProcessError as error:
+            raise ProcessError(f"{error}\n{self.log()}") from None
 
     def failing_probes(self) -> list[str]:
         """The URLs of all probes of all containers that don't say 200."""
