@@ -42,28 +42,11 @@ def test_path_of_the_host_is_passed_over(world: pathlib.Path) -> None:
     assert cpus.read_quota(world, world / "self") == 2
 
 
-def limit_memory(folder: pathlib.Path, name: str, text: str, membership: str) -> int | None:
-    folder.joinpath("self").write_text(membership)
-    place = folder / ("memory" if "limit" in name else "kube") / "pod"
-    place.mkdir(parents=True, exist_ok=True)
-    (place / name).write_text(text)
-    return cpus.read_memory(folder, folder / "self")
-
-
-@pytest.mark.parametrize("text, limit", [("178257920\n", 170 << 20), ("max\n", None), ("", None), ("0\n", None)])
-def test_memory(world: pathlib.Path, text: str, limit: int | None) -> None:
-    assert limit_memory(world, "memory.max", text, "0::/kube/pod\n") == limit
-
-
-@pytest.mark.parametrize("text, limit", [("178257920\n", 170 << 20), ("9223372036854771712\n", None)])
-def test_memory_of_version_1(world: pathlib.Path, text: str, limit: int | None) -> None:
-    assert limit_memory(world, "memory.limit_in_bytes", text, "9:memory:/pod\n") == limit
-
-
 @pytest.mark.parametrize("mib, workers", [(20, 1), (170, 4), (512, 12), (8192, 64)])
 def test_memory_bounds_the_workers(
     world: pathlib.Path, monkeypatch: pytest.MonkeyPatch, mib: int, workers: int
 ) -> None:
     monkeypatch.setattr(cpus.os, "sched_getaffinity", lambda pid: set(range(64)))
-    limit_memory(world, "memory.max", f"{mib << 20}\n", "0::/kube/pod\n")
+    world.joinpath("self").write_text("0::/kube/pod\n")
+    (world / "kube" / "pod" / "memory.max").write_text(f"{mib << 20}\n")
     assert cpus.count_workers(world, world / "self") == workers

@@ -24,9 +24,30 @@ def test_tightest_of_the_groups_above_counts(tmp_path: pathlib.Path) -> None:
 
 def test_version_1(tmp_path: pathlib.Path) -> None:
     write(
-        tmp_path / "memory" / "pod", limit_in_bytes="1000\n", usage_in_bytes="600\n", stat="total_inactive_file 100\n"
+        tmp_path / "memory" / "pod", limit_in_bytes="1000\n", usage_in_bytes="900\n", stat="total_inactive_file 100\n"
     )
-    assert share_of(tmp_path, "4:cpu,cpuacct:/pod\n3:memory:/pod\n") == 0.5
+    assert share_of(tmp_path, "4:cpu,cpuacct:/pod\n3:memory:/pod\n") == 0.8
+
+
+def test_what_could_be_taken_back_is_summed_up_only_near_the_limit(tmp_path: pathlib.Path) -> None:
+    write(tmp_path, max="1000\n", current="700\n", stat="inactive_file 600\n")
+    assert share_of(tmp_path, "0::/\n") == 0.7
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "limit"),
+    [
+        ("max", "178257920\n", 170 << 20),
+        ("max", "max\n", 0),
+        ("max", "", 0),
+        ("limit_in_bytes", "178257920\n", 170 << 20),
+        ("limit_in_bytes", "9223372036854771712\n", 0),
+    ],
+)
+def test_limit(tmp_path: pathlib.Path, name: str, text: str, limit: int) -> None:
+    write(tmp_path / "pod", **{name: text})
+    (tmp_path / "self").write_text("0::/pod\n")
+    assert memory.Memory(tmp_path, tmp_path / "self").limit() == limit
 
 
 @pytest.mark.parametrize("limit", ["max\n", "", "0\n", "many\n"])
