@@ -35,7 +35,6 @@ cdef Batch* new_batch() except NULL:
         batch.vectors[i].iov_base = &batch.data[i][0]
         batch.messages[i].msg_hdr.msg_iov = &batch.vectors[i]
         batch.messages[i].msg_hdr.msg_iovlen = 1
-        batch.messages[i].msg_hdr.msg_name = &batch.names[i]
     return batch
 
 
@@ -44,6 +43,7 @@ cdef int receive(int fd, Batch* batch) noexcept nogil:
     cdef int i
     for i in range(BATCH):
         batch.vectors[i].iov_len = SIZE
+        batch.messages[i].msg_hdr.msg_name = &batch.names[i]
         batch.messages[i].msg_hdr.msg_namelen = sizeof(sockaddr_storage)
     return recvmmsg(fd, batch.messages, BATCH, MSG_DONTWAIT, NULL)
 
@@ -143,26 +143,29 @@ cdef class Forwarder:
     def on_client_readable(self):
         """Send on what clients ask."""
         with nogil:
-            forward_queries(self)
+            forward_batches(self, self.client_fd, self.upstream_fd, forward_query)
 
     def on_upstream_readable(self):
         """Send back what the upstream answers."""
         with nogil:
-            forward_replies(self)
+            forward_batches(self, self.upstream_fd, self.client_fd, forward_reply)
 
 
-cdef void forward_queries(Forwarder floor) noexcept nogil:
+ctypedef void (*Rewrite)(Forwarder floor, int i) noexcept nogil
+
+
+cdef void forward_batches(Forwarder floor, int source_fd, int target_fd, Rewrite rewrite) noexcept nogil:
+    """Send what waits at one socket out of the other one, each packet rewritten."""
     cdef int i
     cdef int count
     cdef int _round
     for _round in range(ROUNDS):
-        count = receive(floor.client_fd, floor.batch)
+        count = receive(source_fd, floor.batch)
         if count <= 0:
             return
         for i in range(count):
-            forward_query(floor, i)
-        send_all(floor.upstream_fd, floor.batch.messages, count)
-        restore_names(floor.batch, count)
+            rewrite(floor, i)
+        send_all(target_fd, floor.batch.messages, count)
         if count < BATCH:
             return
 
@@ -179,27 +182,6 @@ cdef void forward_query(Forwarder floor, int i) noexcept nogil:
     floor.batch.vectors[i].iov_len = floor.batch.messages[i].msg_len
     floor.batch.messages[i].msg_hdr.msg_name = NULL  # the upstream's socket is connected
     floor.batch.messages[i].msg_hdr.msg_namelen = 0
-
-
-cdef void restore_names(Batch* batch, int count) noexcept nogil:
-    cdef int i
-    for i in range(count):
-        batch.messages[i].msg_hdr.msg_name = &batch.names[i]
-
-
-cdef void forward_replies(Forwarder floor) noexcept nogil:
-    cdef int i
-    cdef int count
-    cdef int _round
-    for _round in range(ROUNDS):
-        count = receive(floor.upstream_fd, floor.batch)
-        if count <= 0:
-            return
-        for i in range(count):
-            forward_reply(floor, i)
-        send_all(floor.client_fd, floor.batch.messages, count)
-        if count < BATCH:
-            return
 
 
 cdef void forward_reply(Forwarder floor, int i) noexcept nogil:

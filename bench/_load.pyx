@@ -1,9 +1,9 @@
 """A client that asks fast: sendmmsg and recvmmsg with the GIL released, bounded in time.
 
 It sends and hears in turn without ever sleeping (so that no server pays for waking it), or, with `wait`, sleeps while
-nothing comes. Either it keeps a window (as many questions outstanding as given: the server is saturated) or a rate
-(questions fall due by the clock, and latency counts from the moment that a question was due, so that a stall is seen in
-full).
+nothing comes and nothing is due (so that what shares its core gets on). Either it keeps a window (as many questions
+outstanding as given: the server is saturated) or a rate (questions fall due by the clock, and latency counts from the
+moment that a question was due, so that a stall is seen in full).
 
 Each socket numbers its questions by one counter; the id is its lower 16 bits. What was asked first and isn't answered
 in time is lost: one pointer (`tail`) follows the counter (`head`), so nothing is searched.
@@ -14,13 +14,13 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
-from bench._mmsg cimport MSG_DONTWAIT, mmsghdr, iovec, monotonic_ns, recvmmsg, sendmmsg
+from bench._mmsg cimport MSG_DONTWAIT, mmsghdr, iovec, monotonic_ns, recvmmsg, sendmmsg, timespec
 
 cdef extern from "poll.h" nogil:
     struct pollfd:
         int fd
         short events
-    int poll(pollfd* polled, unsigned long count, int timeout_ms)
+    int ppoll(pollfd* polled, unsigned long count, const timespec* timeout, const void* mask)
     enum:
         POLLIN
 
@@ -32,6 +32,7 @@ cdef enum:
     SOCKETS_MAX = 64
     RCODES = 16
     LABEL = 8               # octets of a fresh label
+    NAP_NS = 1000000        # the longest sleep
     # Latencies as HdrHistogram keeps them: 32 steps to each power of two, so that a bucket is 3 % wide.
     STEP_BITS = 5
     BUCKETS = 1 << 11
@@ -235,9 +236,10 @@ cdef void ask_and_hear(Client* client) noexcept nogil:
         for i in range(client.socket_count):
             heard += go_round(client, &client.sockets[i])
             outstanding += client.sockets[i].outstanding
-        if client.plan.wait and heard == 0 and outstanding > 0:
-            wait_for_answer(client)
         now = monotonic_ns()
+        if client.plan.wait and heard == 0:
+            wait_for_answer(client, now, outstanding)
+            now = monotonic_ns()
     for i in range(client.socket_count):
         client.tally.lost += client.sockets[i].outstanding
 
@@ -256,14 +258,35 @@ cdef int go_round(Client* client, Socket* socket) noexcept nogil:
     return heard
 
 
-cdef void wait_for_answer(Client* client) noexcept nogil:
-    """Sleep until any socket has an answer, a millisecond at most."""
+cdef void wait_for_answer(Client* client, uint64_t now, uint32_t outstanding) noexcept nogil:
+    """Sleep until any socket has an answer or a question is due, a millisecond at most."""
     cdef pollfd polled[SOCKETS_MAX]
+    cdef timespec nap
     cdef uint32_t i
+    nap.tv_sec = 0
+    nap.tv_nsec = nap_ns(client, now, outstanding)
+    if nap.tv_nsec == 0:
+        return
     for i in range(client.socket_count):
         polled[i].fd = client.sockets[i].fd
         polled[i].events = POLLIN
-    poll(polled, client.socket_count, 1)
+    ppoll(polled, client.socket_count, &nap, NULL)
+
+
+cdef long nap_ns(Client* client, uint64_t now, uint32_t outstanding) noexcept nogil:
+    """How long nothing is due; 0: something is."""
+    cdef uint64_t due
+    if client.plan.rate > 0 and is_asking(client, now):
+        due = due_ns(client, client.tally.sent)
+        if due <= now:
+            return 0
+        return <long>(due - now if due - now < NAP_NS else NAP_NS)
+    return NAP_NS if outstanding > 0 else 0
+
+
+cdef inline uint64_t due_ns(Client* client, uint64_t number) noexcept nogil:
+    """When the question of this number is due at a rate."""
+    return client.plan.start_ns + <uint64_t>(<double>number * 1e9 / client.plan.rate)
 
 
 cdef int hear(Client* client, Socket* socket) noexcept nogil:
@@ -333,7 +356,7 @@ cdef void ask(Client* client, Socket* socket, int heard, uint64_t now) noexcept 
     for _ in range(sent):
         asked = now
         if client.plan.rate > 0:
-            asked = client.plan.start_ns + <uint64_t>(<double>client.tally.sent * 1e9 / client.plan.rate)
+            asked = due_ns(client, client.tally.sent)
         socket.asked_ns[socket.head & (IDS - 1)] = asked
         socket.head += 1
         socket.outstanding += 1
