@@ -5,8 +5,11 @@ watch cache of a real API server does so too); watches go on from the resourceVe
 with 410 where it is too old; a streaming list (sendInitialEvents) is served, or with --no-streaming-lists refused.
 Besides, for the bench:
 
-    POST /bench/churn?rate=R&seconds=S    change R EndpointSlices a second
-    POST /bench/update?service=I&address=A  change the first endpoint of one service, then answer
+    POST /bench/churn?rate=R&seconds=S      change R EndpointSlices a second
+    POST /bench/update?service=I&address=A  change the first endpoint of one service
+    POST /bench/large?size=N&slices=M&address=A  change the first endpoint of M slices of the Service with N endpoints
+
+Each is answered at once, with the moment of the change (CLOCK_MONOTONIC).
 """
 
 from __future__ import annotations
@@ -16,11 +19,14 @@ import asyncio
 import collections
 import contextlib
 import dataclasses
+import ipaddress
 import itertools
 import signal
 import sys
+import time
 import urllib.parse
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 
@@ -61,6 +67,11 @@ class Api:
         self.tasks: set[asyncio.Task[None]] = set()
         services = [encode(world.service(i)) for i in range(world.services)]
         slices = [encode(world.slice(i)) for i in range(world.services)]
+        self.large_at: dict[int, int] = {}  # where the slices of a large Service begin
+        for size in world.large:
+            self.large_at[size] = len(slices)
+            services.append(encode(world.large_service(size)))
+            slices.extend(encode(one) for one in world.large_slices(size))
         kinds = [
             Kind("/api/v1/namespaces", "v1", "Namespace", [encode(n) for n in world.namespaces()]),
             Kind("/api/v1/services", "v1", "Service", services),
@@ -82,8 +93,20 @@ class Api:
     def change_slice(self, i: int, addresses: list[str]) -> None:
         """Give service `i` these endpoints and tell the watchers."""
         self.version += 1
-        self.slices.objects[i] = encode(self.world.slice(i, addresses, self.version))
-        event = event_of(self.slices, "MODIFIED", self.slices.objects[i])
+        self.tell(i, self.world.slice(i, addresses, self.version))
+
+    def change_large(self, size: int, slices: int, address: str) -> None:
+        """Give so many slices of this Service another first endpoint: the first one `address`, each next one the next."""
+        first = ipaddress.IPv4Address(address)
+        for number in range(min(slices, len(self.world.large_slices(size)))):
+            self.version += 1
+            changed = self.world.large_slice(size, number, str(first + number), self.version)
+            self.tell(self.large_at[size] + number, changed)
+
+    def tell(self, at: int, changed: dict[str, Any]) -> None:
+        """Keep a changed slice, and give it to the watchers."""
+        self.slices.objects[at] = encode(changed)
+        event = event_of(self.slices, "MODIFIED", self.slices.objects[at])
         if len(self.slices.history) == HISTORY:
             self.oldest = self.slices.history[0][0]
         self.slices.history.append((self.version, event))
@@ -91,10 +114,10 @@ class Api:
             watcher.put_nowait(event)
 
     async def churn(self, rate: float, seconds: float) -> None:
-        """Change slices of headless services, one after another, `rate` a second."""
+        """Change slices of headless services, one after another, `rate` a second; those that are probed are left alone."""
         loop = asyncio.get_running_loop()
         begin = loop.time()
-        headless = itertools.cycle(i for i in range(self.world.services) if self.world.is_headless(i))
+        headless = itertools.cycle(self.world.churned())
         for number in range(int(rate * seconds)):
             await asyncio.sleep(max(0.0, begin + number / rate - loop.time()))
             i = next(headless)
@@ -142,14 +165,17 @@ class Connection:
         return True
 
     def control(self, path: str, query: dict[str, str]) -> None:
+        changed = time.monotonic()
         if path == "/bench/churn":
             task = asyncio.create_task(self.api.churn(float(query["rate"]), min(600.0, float(query["seconds"]))))
             self.api.tasks.add(task)
             task.add_done_callback(self.api.tasks.discard)
+        elif path == "/bench/large":
+            self.api.change_large(int(query["size"]), int(query["slices"]), query["address"])
         else:
             i = int(query["service"])
             self.api.change_slice(i, [query["address"], *self.api.world.pods(i)[1:]])
-        self.answer(200, b"{}")
+        self.answer(200, encode({"changed": changed}))
 
     def other(self, path: str) -> None:
         if path == "/version":
@@ -174,32 +200,37 @@ class Connection:
             return
         self.writer.write(STREAM_HEAD)
         queue: asyncio.Queue[bytes] = asyncio.Queue()
-        for event in self.initial_events(kind) if streams else self.api.events_since(kind, version):
-            queue.put_nowait(event)
+        known = self.initial_events(kind) if streams else iter(self.api.events_since(kind, version))
         kind.watchers.add(queue)
         try:
-            await self.stream(kind, queue, float(query.get("timeoutSeconds") or 600))
+            await self.stream(kind, known, queue, float(query.get("timeoutSeconds") or 600))
         finally:
             kind.watchers.discard(queue)
 
-    async def stream(self, kind: Kind, queue: asyncio.Queue[bytes], seconds: float) -> None:
+    async def stream(self, kind: Kind, known: Iterator[bytes], queue: asyncio.Queue[bytes], seconds: float) -> None:
+        """What is known already, then what comes, and bookmarks."""
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
+        while first := list(itertools.islice(known, CHUNK)):
+            await self.write_chunk(first)
         while (left := end - loop.time()) > 0 and not self.reader.at_eof():
             try:
                 event = await asyncio.wait_for(queue.get(), min(left, BOOKMARK_EVERY))
             except TimeoutError:
                 event = self.bookmark(kind)
-            waiting = [event, *(queue.get_nowait() for _ in range(min(queue.qsize(), CHUNK)))]
-            chunk = b"".join(waiting)
-            self.writer.write(f"{len(chunk):x}\r\n".encode() + chunk + b"\r\n")
-            await self.writer.drain()
+            await self.write_chunk([event, *(queue.get_nowait() for _ in range(min(queue.qsize(), CHUNK)))])
         self.writer.write(b"0\r\n\r\n")
 
+    async def write_chunk(self, events: list[bytes]) -> None:
+        chunk = b"".join(events)
+        self.writer.write(f"{len(chunk):x}\r\n".encode() + chunk + b"\r\n")
+        await self.writer.drain()
+
     def initial_events(self, kind: Kind) -> Iterator[bytes]:
-        """All objects, and the bookmark that ends them."""
-        yield from (event_of(kind, "ADDED", one) for one in kind.objects)
-        yield self.bookmark(kind, ',"annotations":{"k8s.io/initial-events-end":"true"}')
+        """All objects as they are now, and the bookmark that ends them."""
+        last = self.bookmark(kind, ',"annotations":{"k8s.io/initial-events-end":"true"}')
+        added = (event_of(kind, "ADDED", one) for one in list(kind.objects))
+        return itertools.chain(added, [last])
 
     def bookmark(self, kind: Kind, annotations: str = "") -> bytes:
         meta = f'{{"metadata":{{"resourceVersion":"{self.api.version}"{annotations}}}}}'
@@ -247,9 +278,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--services", type=int, default=10_000)
     parser.add_argument("--endpoints", type=int, default=3)
+    parser.add_argument("--large", type=int, action="append", default=[], help="endpoints of one more headless Service")
     parser.add_argument("--no-streaming-lists", action="store_true")
     arguments = parser.parse_args(argv)
-    api = Api(World(arguments.services, arguments.endpoints), streams_lists=not arguments.no_streaming_lists)
+    world = World(arguments.services, arguments.endpoints, large=tuple(arguments.large))
+    api = Api(world, streams_lists=not arguments.no_streaming_lists)
     asyncio.run(serve(api, arguments.port))
     return 0
 

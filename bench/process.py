@@ -33,9 +33,9 @@ class Running:
             found.extend(children(pid))
         return found
 
-    def cpu_ns(self) -> int:
-        """User and system time of all processes and threads so far."""
-        return sum(cpu_ns(pid) for pid in self.pids())
+    def cpu_ns(self) -> dict[int, int]:
+        """User and system time of each process so far, with its threads."""
+        return {pid: cpu_ns(pid) for pid in self.pids()}
 
     def pss_kib(self) -> int:
         """Memory of all processes, shared pages counted in parts."""
@@ -44,9 +44,7 @@ class Running:
     def pin(self, core: int) -> None:
         """Put every thread on this core: Knot's workers choose one themselves when they start."""
         for pid in self.pids():
-            for task in tasks(pid):
-                with contextlib.suppress(ProcessLookupError):
-                    os.sched_setaffinity(task, {core})
+            pin(pid, core)
 
     def check(self) -> None:
         """Raise RuntimeError with the end of its log if the server is gone."""
@@ -64,11 +62,13 @@ class Running:
             self.child.wait()
 
 
-def start(name: str, command: Command, *, core: int, folder: pathlib.Path) -> Running:
-    """Start a server that may use one core only; its output goes to a file in `folder`."""
+def start(
+    name: str, command: Command, *, core: int, folder: pathlib.Path, cores: frozenset[int] = frozenset()
+) -> Running:
+    """Start a server that may use one core only, or these cores; its output goes to a file in `folder`."""
     log = folder / f"{name}.log"
     environment = {**os.environ, **command.environment}
-    with log.open("wb") as out, affinity({core}):
+    with log.open("wb") as out, affinity(set(cores or {core})):
         started = time.monotonic()
         child = subprocess.Popen(
             command.argv, cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=environment
@@ -76,9 +76,16 @@ def start(name: str, command: Command, *, core: int, folder: pathlib.Path) -> Ru
     return Running(name, child, started, log)
 
 
+def pin(pid: int, core: int) -> None:
+    """Put every thread of a process on this core."""
+    for task in tasks(pid):
+        with contextlib.suppress(ProcessLookupError):
+            os.sched_setaffinity(task, {core})
+
+
 @contextlib.contextmanager
 def affinity(cores: set[int]) -> Iterator[None]:
-    """Run the block on these cores; children inherit them."""
+    """Run the block on these cores, as far as this thread goes; children inherit them."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores)
     try:
@@ -87,10 +94,17 @@ def affinity(cores: set[int]) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
+USABLE = frozenset(os.sched_getaffinity(0))
+
+
 def cores() -> tuple[int, int]:
     """The core of the servers and that of the load; the same one where there is only one."""
-    usable = sorted(os.sched_getaffinity(0))
-    return usable[0], usable[-1]
+    return min(USABLE), max(USABLE)
+
+
+def spent_ns(before: dict[int, int], after: dict[int, int]) -> dict[int, int]:
+    """CPU time of each process between two readings; one that ended or began in between counts as far as it is known."""
+    return {pid: max(0, after[pid] - before.get(pid, 0)) for pid in after}
 
 
 def children(pid: int) -> list[int]:

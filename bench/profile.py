@@ -13,39 +13,42 @@ import signal
 import subprocess
 import time
 
-from bench import load, measure, process
+from bench import load, measure, process, surroundings
+from bench.measure import Runner
 from bench.scenarios import Asking, all_scenarios
+from bench.surroundings import Bench
 from bench.world import World
 
 
 def main(argv: list[str] | None = None) -> int:
     arguments = parse(argv)
     world = World(arguments.services)
-    bench = measure.Bench(world, 1, arguments.seconds, frozenset({arguments.server}), measure.say)
-    scenario = all_scenarios(world, measure.find_coredns([arguments.coredns]))[arguments.scenario]()
+    coredns = surroundings.find_coredns(arguments.coredns)
+    bench = Bench(world, 1, arguments.seconds, frozenset({arguments.server}), coredns=coredns)
+    scenario = all_scenarios(world, coredns)[arguments.scenario]()
     entrant = next(one for one in scenario.entrants if one.name == arguments.server)
     asking = Asking("profiled", rate=arguments.rate, window=4096 if arguments.rate else 128)
-    with measure.folder() as place, measure.surroundings(bench, scenario, place) as scene:
+    with surroundings.folder() as place, surroundings.surroundings(bench, scenario, place) as scene:
         running, port, _ = measure.start_entrant(entrant, scene)
-        client = load.Client(port, scenario.questions)
+        runner = Runner(running, port, load.Client(port, scenario.questions))
         try:
             if not entrant.is_floor:
-                load.all_right(port, scenario.checked, since=running.started, timeout=measure.START_TIMEOUT)
-            print(measure.describe(measure.measure(running, client, asking, seconds=bench.seconds, salt=1)))
-            print(system_calls(running, client, asking, bench.seconds))
-            print(samples(running, client, asking, bench.seconds, place))
+                load.all_right(port, scenario.checked, since=running.started, timeout=surroundings.START_TIMEOUT)
+            print(measure.describe(measure.measure(runner, asking, seconds=bench.seconds, scenario=scenario)))
+            print(system_calls(runner, asking, bench.seconds))
+            print(samples(runner, asking, bench.seconds, place))
         finally:
-            client.close()
+            runner.client.close()
             running.stop()
     return 0
 
 
-def system_calls(running: process.Running, client: load.Client, asking: Asking, seconds: float) -> str:
+def system_calls(runner: Runner, asking: Asking, seconds: float) -> str:
     """strace's summary, with the calls per answered query."""
-    pids = [word for pid in running.pids() for word in ("-p", str(pid))]
+    pids = [word for pid in runner.running.pids() for word in ("-p", str(pid))]
     tracer = subprocess.Popen(["strace", "-c", "-f", *pids], stderr=subprocess.PIPE, text=True)
     time.sleep(0.5)
-    result = run(client, asking, seconds)
+    result = run(runner.client, asking, seconds)
     tracer.send_signal(signal.SIGINT)
     _, summary = tracer.communicate(timeout=30)
     calls = sum(int(found) for found in re.findall(r"^ *[\d.]+ +[\d.]+ +\d+ +(\d+) ", summary, re.MULTILINE))
@@ -53,17 +56,17 @@ def system_calls(running: process.Running, client: load.Client, asking: Asking, 
     return f"{result.answered} answers, {calls / 2 / max(1, result.answered):.3f} calls each\n{table}"
 
 
-def samples(running: process.Running, client: load.Client, asking: Asking, seconds: float, place: pathlib.Path) -> str:
+def samples(runner: Runner, asking: Asking, seconds: float, place: pathlib.Path) -> str:
     """perf's shares by symbol and by module."""
     data = str(place / "perf.data")
-    pids = ",".join(str(pid) for pid in running.pids())
+    pids = ",".join(str(pid) for pid in runner.running.pids())
     recorder = subprocess.Popen(
         ["perf", "record", "-q", "-F", "2000", "-e", "cpu-clock", "-o", data, "-p", pids],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     time.sleep(0.5)
-    run(client, asking, seconds)
+    run(runner.client, asking, seconds)
     recorder.send_signal(signal.SIGINT)
     recorder.wait(30)
     return "\n".join(perf_report(data, keys) for keys in ("dso", "dso,symbol"))

@@ -1,4 +1,4 @@
-"""Turns outcomes into a Markdown table for people and JSON for tools."""
+"""Turns outcomes into Markdown for people (tables, and which budgets are met) and JSON for tools."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import json
 import os
 import pathlib
 import platform
-import statistics
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 
-from bench.measure import Outcome, Sample, Start, Updates
+from bench import budgets
+from bench.budgets import Budget
+from bench.results import COLUMNS, Column, Outcome
+from bench.scenarios import SATURATED
 
 
 def machine() -> dict[str, str]:
@@ -26,75 +29,71 @@ def machine() -> dict[str, str]:
 
 
 def as_json(outcomes: Sequence[Outcome]) -> str:
-    return (
-        json.dumps({"machine": machine(), "outcomes": [dataclasses.asdict(one) for one in outcomes]}, indent=1) + "\n"
-    )
+    data = {"machine": machine(), "outcomes": [dataclasses.asdict(one) for one in outcomes]}
+    return json.dumps(data, indent=1) + "\n"
 
 
-def as_markdown(outcomes: Sequence[Outcome]) -> str:
+def as_markdown(outcomes: Sequence[Outcome], how: str = "", judged: Sequence[Budget] | None = None) -> str:
+    """The summary, the budgets (`judged`, or those of budgets.toml), then everything. `how` tells how it was measured."""
     about = machine()
-    head = f"{about['cores']} cores of {about['cpu']}, Linux {about['kernel']}, Python {about['python']}."
-    return "\n".join([head, "", *(line for outcome in outcomes for line in section(outcome))]) + "\n"
+    kernel = ".".join(re.findall(r"\d+", about["kernel"])[:2])
+    head = f"{how}On {about['cores']} cores of {about['cpu']}, Linux {kernel}, Python {about['python']}."
+    parts = [[head, ""], summary(outcomes), budget_table(outcomes, judged), *map(section, outcomes)]
+    return "\n".join(line for part in parts for line in part).rstrip() + "\n"
 
 
-def section(outcome: Outcome) -> Iterable[str]:
+def summary(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    """CPU per query of every scenario with a floor, as ratios to it."""
+    shown = [one for one in outcomes if one.figure(one.floor, SATURATED.name, "cpu_us")]
+    names = list(dict.fromkeys(name for one in shown for name in one.servers(SATURATED.name) if name != one.floor))
+    if not shown:
+        return
+    yield f"| saturated, CPU per query | floor | {' | '.join(names)} |"
+    yield "|---" * (2 + len(names)) + "|"
+    for one in shown:
+        ratios = [one.ratio(name, one.floor, SATURATED.name) for name in names]
+        cells = [f"{ratio:.2f} x" if ratio else "-" for ratio in ratios]
+        floor = one.figure(one.floor, SATURATED.name, "cpu_us")
+        yield f"| {one.scenario}: {one.title} | {floor:.2f} µs | {' | '.join(cells)} |"
+    yield ""
+
+
+def budget_table(outcomes: Sequence[Outcome], judged: Sequence[Budget] | None) -> Iterator[str]:
+    verdicts = [verdict for verdict in budgets.judge(outcomes, judged) if verdict.figure is not None]
+    if not verdicts:
+        return
+    yield "| budget | measured | |"
+    yield "|---|---|---|"
+    for one in verdicts:
+        yield f"| {one.budget.text} | {one.figure:,.2f} | {'met' if one.is_met else '**not met**'} |"
+    yield ""
+
+
+def section(outcome: Outcome) -> Iterator[str]:
     yield f"### {outcome.scenario}: {outcome.title}"
     yield ""
-    for asking in dict.fromkeys(sample.asking for sample in outcome.samples):
-        yield from load_table(outcome, asking)
-    if outcome.starts:
-        yield from start_table(outcome.starts)
-    if outcome.updates:
-        yield from updates_table(outcome.updates)
+    for table in outcome.tables():
+        yield from table_lines(outcome, table)
     yield from (f"- {server}: {reason}" for server, reason in outcome.failed.items())
     yield ""
 
 
-def load_table(outcome: Outcome, asking: str) -> Iterable[str]:
-    """The least CPU per query of all rounds (noise only adds), the medians of the rest."""
-    rows = by_server(outcome.samples, asking)
-    least = {name: min(sample.cpu_us for sample in group) for name, group in rows.items()}
-    floor = least.get(outcome.floor, 0.0)
-    columns = ["CPU µs/query, least", "median", "x floor", "q/s", "lost", "wrong", "p50 µs", "p99 µs", "p99.9 µs"]
-    yield f"| {asking}: server | {' | '.join(columns)} |"
-    yield "|---" * (1 + len(columns)) + "|"
-    for name, group in rows.items():
-        ratio = f"{least[name] / floor:.2f}" if floor else "-"
-        figures = [f"{median(group, field):,.0f}" for field in ("rate", "p50", "p99", "p999")]
-        lost, wrong = sum(s.lost for s in group), sum(s.wrong for s in group)
-        cpu = f"{least[name]:.2f} | {median(group, 'cpu_us'):.2f} | {ratio}"
-        yield f"| {name} | {cpu} | {figures[0]} | {lost} | {wrong} | {' | '.join(figures[1:])} |"
+def table_lines(outcome: Outcome, table: str) -> Iterable[str]:
+    """One row for each server, one column for each figure that one of them has; CPU also as a ratio to the floor."""
+    servers = outcome.servers(table)
+    columns = [one for one in COLUMNS if any(outcome.values(server, table, one.key) for server in servers)]
+    has_floor = bool(outcome.figure(outcome.floor, table, "cpu_us"))
+    titles = [*(column.title for column in columns), *["x floor"] * has_floor]
+    yield f"| {table}: server | {' | '.join(titles)} |"
+    yield "|---" * (1 + len(titles)) + "|"
+    for server in servers:
+        cells = [cell(outcome, server, table, column) for column in columns]
+        if has_floor:
+            cells.append(f"{outcome.ratio(server, outcome.floor, table) or 0:.2f}")
+        yield f"| {server} | {' | '.join(cells)} |"
     yield ""
 
 
-def start_table(starts: Sequence[Start]) -> Iterable[str]:
-    yield "| server | first right answer s, least | median | all of 100 names s, median | CPU s | PSS MiB | processes |"
-    yield "|---|---|---|---|---|---|---|"
-    for name in dict.fromkeys(start.server for start in starts):
-        group = [start for start in starts if start.server == name]
-        fields = ("first_answer", "all_answers", "cpu", "pss_mib")
-        first, complete, cpu, pss = (statistics.median(getattr(start, field) for start in group) for field in fields)
-        least = min(start.first_answer for start in group)
-        times = f"{least:.2f} | {first:.2f} | {complete:.2f} | {cpu:.2f}"
-        yield f"| {name} | {times} | {pss:.1f} | {group[-1].processes} |"
-    yield ""
-
-
-def updates_table(updates: Sequence[Updates]) -> Iterable[str]:
-    yield "| server | updates | p50 ms | p99 ms | worst ms | never seen |"
-    yield "|---|---|---|---|---|---|"
-    for one in updates:
-        yield f"| {one.server} | {one.count} | {one.p50:.2f} | {one.p99:.2f} | {one.worst:.2f} | {one.missing} |"
-    yield ""
-
-
-def by_server(samples: Iterable[Sample], asking: str) -> dict[str, list[Sample]]:
-    found: dict[str, list[Sample]] = {}
-    for sample in samples:
-        if sample.asking == asking:
-            found.setdefault(sample.server, []).append(sample)
-    return found
-
-
-def median(samples: Sequence[Sample], field: str) -> float:
-    return float(statistics.median(getattr(sample, field) for sample in samples))
+def cell(outcome: Outcome, server: str, table: str, column: Column) -> str:
+    values = outcome.values(server, table, column.key)
+    return f"{column.combine(values):,.{column.digits}f}" if values else "-"

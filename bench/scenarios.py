@@ -16,13 +16,15 @@ MISS_QUESTION = Question(message(f"warmup-0.{MISS_ZONE}.", A), MISS_ADDRESS)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Entrant:
-    """A server in a scenario; `ready` is a question that tells when it answers, `watches` that it follows the API."""
+    """A server in a scenario; `ready` is a question that tells when it answers, `watches` that it follows the API,
+    `spread` that it may use every core."""
 
     name: str
     make: Maker
     ready: Question
     is_floor: bool = False
     watches: bool = False
+    spread: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -40,7 +42,8 @@ class Asking:
 class Scenario:
     """`checked` are questions whose answers are compared first; `warm`: all questions are asked before measuring.
 
-    `negative`: NXDOMAIN and empty answers are right here, and only other rcodes count as wrong.
+    `negative`: NXDOMAIN and empty answers are right here, and only other rcodes count as wrong. `spread`: the load, too,
+    may use every core, from so many `sockets`.
     """
 
     name: str
@@ -54,6 +57,8 @@ class Scenario:
     extra: int = 16
     warm: bool = False
     negative: bool = False
+    spread: bool = False
+    sockets: int = 1
 
 
 SATURATED = Asking("saturated")
@@ -108,7 +113,7 @@ def mix(world: World, coredns: str) -> Scenario:
     asked = pod_mix(world, MISS_ZONE, NOWHERE_ZONE)
     ready = world.question(8, A)
     return Scenario(
-        name="pod mix",
+        name="pod-mix",
         title=f"what pods ask with ndots:5, {world.services:,} Services",
         entrants=(
             Entrant("floor", servers.echo, ECHO_QUESTION, is_floor=True),
@@ -132,7 +137,7 @@ def cache_hit(count: int, coredns: str) -> Scenario:
     """Names of an upstream, all of them asked before."""
     asked = [Question(message(f"name-{i:06}.{MISS_ZONE}.", A), MISS_ADDRESS) for i in range(count)]
     return Scenario(
-        name=f"cache hit {count // 1000}k",
+        name=f"cache-hit-{count // 1000}k",
         title=f"{count:,} forwarded names, warmed",
         entrants=(Entrant("floor", servers.echo, ECHO_QUESTION, is_floor=True), *forwarding(coredns)),
         questions=wires(asked),
@@ -152,8 +157,34 @@ def miss(coredns: str) -> Scenario:
         entrants=(Entrant("floor", servers.forwarder, MISS_QUESTION, is_floor=True), *forwarding(coredns)),
         questions=wires(asked),
         checked=tuple(asked),
-        askings=(Asking("saturated", wait=True, fresh=True), Asking("5k q/s", rate=5000.0, window=4096, fresh=True)),
+        askings=(
+            Asking("saturated", wait=True, fresh=True),
+            Asking("5k q/s", rate=5000.0, window=4096, fresh=True),
+            Asking("20k q/s", rate=20_000.0, window=4096, wait=True, fresh=True),
+        ),
         needs_upstream=True,
+    )
+
+
+def workers(world: World) -> Scenario:
+    """One and two workers, servers and load on the same two cores: the kernel chooses the worker by the socket."""
+    asked = world.questions((A, AAAA, SRV, PTR), limit=200_000)
+    ready = world.question(world.services // 2, A)
+    entrants = (
+        Entrant(f"fastdns, {count} worker{'s' * (count > 1)}", maker, ready, watches=True, spread=True)
+        for count in (1, 2)
+        for maker in [servers.fastdns(servers.cluster_corefile, workers=count)]
+    )
+    return Scenario(
+        name="workers",
+        title=f"A, AAAA, SRV and PTR of {world.services:,} Services, servers and load not pinned",
+        entrants=tuple(entrants),
+        questions=wires(asked),
+        checked=tuple(asked[:200]),
+        askings=(Asking("saturated", wait=True), Asking("20k q/s", rate=20_000.0, window=4096, wait=True)),
+        needs_api=True,
+        spread=True,
+        sockets=16,
     )
 
 
@@ -179,4 +210,5 @@ def all_scenarios(world: World, coredns: str) -> dict[str, Callable[[], Scenario
         "cache-hit-1k": lambda: cache_hit(1000, coredns),
         "cache-hit-100k": lambda: cache_hit(100_000, coredns),
         "miss": lambda: miss(coredns),
+        "workers": lambda: workers(world),
     }

@@ -17,6 +17,7 @@ from bench.world import OUTSIDE, PORTS, ZONE, World
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MISS_ZONE = "miss.example"  # the upstream has every name below it
+HELD_ZONE = f"held.{MISS_ZONE}"  # bench's own upstream keeps questions below it for a while
 NOWHERE_ZONE = "nowhere.example"  # it has no name at all below this one
 REVERSE_ZONES = ("10.in-addr.arpa",)
 
@@ -28,6 +29,7 @@ class Scene:
     folder: pathlib.Path
     world: World
     port: int
+    metrics: int  # port of the metrics page
     api: int = 0  # port of the Kubernetes API
     upstream: int = 0  # port of the upstream
     extra: int = 16  # octets that the echo adds
@@ -56,17 +58,17 @@ def forwarder(scene: Scene) -> Command:
 
 
 # --- fastdns and CoreDNS ---
-def fastdns(corefile: Callable[[Scene], str]) -> Maker:
+def fastdns(corefile: Callable[[Scene], str], *, workers: int = 1) -> Maker:
     def make(scene: Scene) -> Command:
-        path = write(scene, "Corefile.fastdns", corefile(scene))
-        return python("-m", "fastdns.cli.fastdns", "-conf", path, "--workers", "1")
+        path = write(scene, f"Corefile.fastdns-{scene.port}", corefile(scene))
+        return python("-m", "fastdns.cli.fastdns", "-conf", path, "--workers", str(workers))
 
     return make
 
 
 def coredns(binary: str, corefile: Callable[[Scene], str]) -> Maker:
     def make(scene: Scene) -> Command:
-        return Command((binary, "-conf", write(scene, "Corefile.coredns", corefile(scene))))
+        return Command((binary, "-conf", write(scene, f"Corefile.coredns-{scene.port}", corefile(scene))))
 
     return make
 
@@ -83,7 +85,7 @@ def cluster_corefile(scene: Scene) -> str:
         fallthrough in-addr.arpa ip6.arpa
         ttl 30
     }}
-    prometheus 127.0.0.1:{scene.port + 500}
+    prometheus 127.0.0.1:{scene.metrics}
     {forward}
     cache 30 {{
         disable success {ZONE}
@@ -103,7 +105,7 @@ def hosts_corefile(scene: Scene) -> str:
         ttl 30
         reload 0
     }}
-    prometheus 127.0.0.1:{scene.port + 500}
+    prometheus 127.0.0.1:{scene.metrics}
 }}
 """
 
@@ -113,7 +115,7 @@ def forward_corefile(scene: Scene) -> str:
     return f""".:{scene.port} {{
     bind 127.0.0.1
     errors
-    prometheus 127.0.0.1:{scene.port + 500}
+    prometheus 127.0.0.1:{scene.metrics}
     forward . 127.0.0.1:{scene.upstream} {{
         max_concurrent 20000
     }}
@@ -216,12 +218,16 @@ def unbound(scene: Scene, server: str, rest: str = "") -> Command:
     return Command((executable("unbound"), "-d", "-c", write(scene, f"unbound-{scene.port}.conf", text)))
 
 
+def find_executable(name: str) -> str:
+    """Its path, sbin included; empty: it isn't installed."""
+    return shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin") or ""
+
+
 def executable(name: str) -> str:
-    """Its path, sbin included. Raises FileNotFoundError with what to do."""
-    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
-    if not found:
-        raise FileNotFoundError(f"{name} isn't installed: apt-get install knot unbound dnsmasq-base")
-    return found
+    """Its path. Raises FileNotFoundError with what to do."""
+    if found := find_executable(name):
+        return found
+    raise FileNotFoundError(f"{name} isn't installed: apt-get install knot unbound dnsmasq-base dnsperf")
 
 
 # --- the world as other servers want it ---

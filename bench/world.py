@@ -9,6 +9,7 @@ ones do, managedFields too: parsing it is work.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import ipaddress
 import random
 import struct
@@ -22,6 +23,8 @@ OUTSIDE = ipaddress.IPv4Address("192.0.2.1")  # what every name of the upstream 
 FIRST_IPV4 = int(ipaddress.IPv4Address("10.96.0.10"))
 FIRST_IPV6 = int(ipaddress.IPv6Address("fd00:10:96::10"))
 FIRST_POD = int(ipaddress.IPv4Address("10.128.0.1"))
+FIRST_OF_LARGE = int(ipaddress.IPv4Address("100.64.0.1"))
+SLICE_MAX = 100  # endpoints of one slice: the EndpointSlice controller's default
 CREATED = "2026-01-01T00:00:00Z"
 PORTS = (("http", 80), ("metrics", 9090))
 
@@ -37,9 +40,12 @@ class Question:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class World:
+    """`large` are the endpoint counts of headless Services besides, each with as many slices as it takes."""
+
     services: int = 10_000
     endpoints: int = 3
     per_namespace: int = 100
+    large: tuple[int, ...] = ()
 
     def namespace(self, i: int) -> str:
         return f"team-{i // self.per_namespace:03}"
@@ -52,6 +58,15 @@ class World:
 
     def is_headless(self, i: int) -> bool:
         return i % 10 == 9
+
+    def probed(self) -> list[int]:
+        """Headless Services that only probes change; a world of less than 100 Services has one too."""
+        return [i for i in range(self.services) if i % 100 == 99] or [min(9, self.services - 1)]
+
+    def churned(self) -> list[int]:
+        """Headless Services that churn changes."""
+        probed = set(self.probed())
+        return [i for i in range(self.services) if self.is_headless(i) and i not in probed]
 
     def is_ipv4_only(self, i: int) -> bool:
         return i % 10 == 8
@@ -84,47 +99,29 @@ class World:
 
     def service(self, i: int) -> dict[str, Any]:
         addresses = self.cluster_ips(i)
-        spec = {
-            "ports": [{"name": n, "protocol": "TCP", "port": p, "targetPort": n} for n, p in PORTS],
-            "selector": {"app": self.name(i)},
-            "clusterIP": addresses[0],
-            "clusterIPs": addresses,
-            "type": "ClusterIP",
-            "sessionAffinity": "None",
-            "ipFamilies": ["IPv4"] if self.is_ipv4_only(i) else ["IPv4", "IPv6"],
-            "ipFamilyPolicy": "SingleStack" if self.is_ipv4_only(i) else "PreferDualStack",
-            "internalTrafficPolicy": "Cluster",
-        }
-        labels = {"app": self.name(i), "app.kubernetes.io/managed-by": "Helm"}
-        return {
-            "metadata": _metadata(self.name(i), self.namespace(i), labels),
-            "spec": spec,
-            "status": {"loadBalancer": {}},
-        }
+        return _service(self.name(i), self.namespace(i), addresses, dual=not self.is_ipv4_only(i))
 
     def slice(self, i: int, addresses: list[str] | None = None, version: int = 1) -> dict[str, Any]:
         """The EndpointSlice of service `i`; `addresses` in place of its own."""
-        labels = {
-            "app": self.name(i),
-            "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io",
-            "kubernetes.io/service-name": self.name(i),
-        }
-        return {
-            "metadata": _metadata(f"{self.name(i)}-x7k2p", self.namespace(i), labels, version),
-            "addressType": "IPv4",
-            "endpoints": [self._endpoint(i, j, a) for j, a in enumerate(addresses or self.pods(i))],
-            "ports": [{"name": n, "protocol": "TCP", "port": p} for n, p in PORTS],
-        }
+        return _slice(self.name(i), "x7k2p", self.namespace(i), addresses or self.pods(i), version)
 
-    def _endpoint(self, i: int, j: int, address: str) -> dict[str, Any]:
-        pod = f"{self.name(i)}-5d8f7c9b4-{j:05}"
-        return {
-            "addresses": [address],
-            "conditions": {"ready": True, "serving": True, "terminating": False},
-            "targetRef": {"kind": "Pod", "namespace": self.namespace(i), "name": pod, "uid": _uid(pod)},
-            "nodeName": f"node-{(i + j) % 50:03}",
-            "zone": "zone-a",
-        }
+    # --- large headless Services ---
+    def large_fqdn(self, size: int) -> str:
+        return f"large-{size}.default.svc.{ZONE}."
+
+    def large_service(self, size: int) -> dict[str, Any]:
+        return _service(f"large-{size}", "default", ["None"], dual=False)
+
+    def large_slices(self, size: int) -> list[dict[str, Any]]:
+        return [self.large_slice(size, number) for number in range((size + SLICE_MAX - 1) // SLICE_MAX)]
+
+    def large_slice(self, size: int, number: int, first: str = "", version: int = 1) -> dict[str, Any]:
+        """A slice of the Service with so many endpoints; `first` in place of its first address."""
+        start = FIRST_OF_LARGE + self.large.index(size) * (1 << 16) + number * SLICE_MAX
+        count = min(SLICE_MAX, size - number * SLICE_MAX)
+        addresses = [str(ipaddress.IPv4Address(start + j)) for j in range(count)]
+        addresses[0] = first or addresses[0]
+        return _slice(f"large-{size}", f"{number:05}", "default", addresses, version)
 
     # --- questions ---
     def question(self, i: int, qtype: int) -> Question:
@@ -188,8 +185,49 @@ def is_right(question: Question, answer: bytes) -> bool:
     return answer[6:8] != b"\0\0" and question.expected in answer[len(question.wire) :]
 
 
+def _service(name: str, namespace: str, addresses: list[str], *, dual: bool) -> dict[str, Any]:
+    spec = {
+        "ports": [{"name": n, "protocol": "TCP", "port": p, "targetPort": n} for n, p in PORTS],
+        "selector": {"app": name},
+        "clusterIP": addresses[0],
+        "clusterIPs": addresses,
+        "type": "ClusterIP",
+        "sessionAffinity": "None",
+        "ipFamilies": ["IPv4", "IPv6"] if dual else ["IPv4"],
+        "ipFamilyPolicy": "PreferDualStack" if dual else "SingleStack",
+        "internalTrafficPolicy": "Cluster",
+    }
+    labels = {"app": name, "app.kubernetes.io/managed-by": "Helm"}
+    return {"metadata": _metadata(name, namespace, labels), "spec": spec, "status": {"loadBalancer": {}}}
+
+
+def _slice(name: str, suffix: str, namespace: str, addresses: list[str], version: int) -> dict[str, Any]:
+    labels = {
+        "app": name,
+        "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io",
+        "kubernetes.io/service-name": name,
+    }
+    return {
+        "metadata": _metadata(f"{name}-{suffix}", namespace, labels, version),
+        "addressType": "IPv4",
+        "endpoints": [_endpoint(name, namespace, j, address) for j, address in enumerate(addresses)],
+        "ports": [{"name": n, "protocol": "TCP", "port": p} for n, p in PORTS],
+    }
+
+
+def _endpoint(name: str, namespace: str, j: int, address: str) -> dict[str, Any]:
+    pod = f"{name}-5d8f7c9b4-{j:05}"
+    return {
+        "addresses": [address],
+        "conditions": {"ready": True, "serving": True, "terminating": False},
+        "targetRef": {"kind": "Pod", "namespace": namespace, "name": pod, "uid": _uid(pod)},
+        "nodeName": f"node-{j % 50:03}",
+        "zone": "zone-a",
+    }
+
+
 def _uid(text: str) -> str:
-    digits = f"{random.Random(text).getrandbits(128):032x}"
+    digits = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
