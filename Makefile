@@ -4,6 +4,8 @@
 # make test-all   make test, and the tests against them
 # make demo       a real API server with examples/cluster in it, and fastdns beside it (after make peers)
 # make lint       ruff, mypy, stubtest, cython-lint, import-linter, codespell
+# make bench      fastdns beside its peers and the floor, about 20 minutes: tables, JSON and a chart in build/bench. For other
+#                 scenarios or CI's guard: ARGS='hit miss --rounds 4', ARGS=scale-100k, ARGS=--quick, ARGS=--help
 # make fuzz       fuzz targets under AddressSanitizer and UBSan, FUZZ_SECONDS (default 60) each
 # make wheel      sdist and wheel in dist/
 # make image      the container image fastdns:latest (IMAGE=name:tag), by docker, podman or buildah, and of the same files
@@ -18,8 +20,9 @@ IMAGE ?= fastdns:latest
 # More for the build, e.g. --build-arg BASE=... or --secret id=pip_conf,src=pip.conf
 IMAGE_ARGS ?=
 PYTEST_ARGS ?=
+ARGS ?=
 
-.PHONY: run test peers test-all demo lint fuzz wheel image clean build
+.PHONY: run test peers test-all demo lint bench fuzz wheel image clean build
 .DELETE_ON_ERROR:
 
 run: build
@@ -51,6 +54,12 @@ demo: build
 
 lint: build $(VENV)/.stamp-dev
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.project.lint
+
+# A peer that is neither there nor can be had is left out.
+bench: build
+	@$(BIN)/python -m tests.peers.build coredns dnsmasq dnsperf knotd unbound || true
+	@$(BIN)/python bench/setup.py --quiet build_ext --inplace >build/bench.log 2>&1 || { tail -40 build/bench.log; exit 1; }
+	@$(BIN)/python -m bench $(ARGS)
 
 fuzz: $(VENV)/.stamp
 	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)

@@ -23,21 +23,21 @@ def machine() -> dict[str, str]:
     return {
         "cpu": model,
         "cores": str(os.cpu_count()),
-        "kernel": platform.release(),
+        "kernel": ".".join(re.findall(r"\d+", platform.release())[:2]),
         "python": platform.python_version(),
     }
 
 
 def as_json(outcomes: Sequence[Outcome]) -> str:
+    """One sample a line."""
     data = {"machine": machine(), "outcomes": [dataclasses.asdict(one) for one in outcomes]}
-    return json.dumps(data, indent=1) + "\n"
+    return json.dumps(data).replace('{"server": ', '\n{"server": ') + "\n"
 
 
 def as_markdown(outcomes: Sequence[Outcome], how: str = "", judged: Sequence[Budget] | None = None) -> str:
     """The summary, the budgets (`judged`, or those of budgets.toml), then everything. `how` tells how it was measured."""
     about = machine()
-    kernel = ".".join(re.findall(r"\d+", about["kernel"])[:2])
-    head = f"{how}On {about['cores']} cores of {about['cpu']}, Linux {kernel}, Python {about['python']}."
+    head = f"{how}On {about['cores']} cores of {about['cpu']}, Linux {about['kernel']}, Python {about['python']}."
     parts = [[head, ""], summary(outcomes), budget_table(outcomes, judged), *map(section, outcomes)]
     return "\n".join(line for part in parts for line in part).rstrip() + "\n"
 
