@@ -46,5 +46,5 @@ def operations(tree: TreeCache) -> Iterator[bytes]:
 
 def local_slices(tree: TreeCache) -> list[nodes.Slice]:
     """The slices that have one of our addresses among their endpoints."""
-    found = (one for address in tree.local for one in nodes.entries_of(tree.by_ip, nodes.key_of(address)))
+    found = (one for address in tree.local for one in tree.reverse.by_ip.get(nodes.key_of(address)))
     return list(dict.fromkeys(found))

@@ -1,13 +1,12 @@
-"""The nodes of TreeCache's tree, and its index of addresses, as small as they can be.
+"""The nodes of TreeCache's tree, as small as they can be.
 
-A cluster of 100,000 Services has 500,000 endpoints: an endpoint is an entry of the index and about six octets of its
-slice's groups, nothing else.
+A cluster of 100,000 Services has 500,000 endpoints: an endpoint is an entry of the index of addresses (`reverse`) and about
+six octets of its slice's groups, nothing else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from fastdns.kubernetes import records
 
@@ -40,19 +39,25 @@ class Namespace:
 class Service:
     """A Service and the slices that carry its name."""
 
-    __slots__ = ("addresses", "created", "form", "generation", "name", "own", "served", "slices", "space", "uid")
+    __slots__ = ("created", "form", "generation", "name", "own", "served", "slices", "space", "uid")
 
     def __init__(self, space: Namespace, name: str) -> None:
         self.space = space
         self.name = name
         self.form = ABSENT
         self.own: bytes = records.NO_GROUPS  # EXTERNAL: the target's wire name
-        self.addresses: tuple[int, ...] = ()
         self.created = ""
         self.uid = 0
         self.generation = 0
         self.slices: tuple[Slice, ...] = ()  # by name
         self.served = False
+
+    @property
+    def addresses(self) -> tuple[int, ...]:
+        """The cluster IPs as keys, which its octets have anyway."""
+        if self.form != CLUSTER:
+            return ()
+        return tuple(dict.fromkeys(key_of(address) for address, _ in records.read_endpoints(self.own)))
 
     @property
     def labels(self) -> bytes:
@@ -94,34 +99,6 @@ def address_of(key: int) -> bytes:
 def short_uid(text: str) -> int:
     """Enough of a uid to tell two objects of one name apart; 0: unknown."""
     return hash(text) & 0xFFFFFFFF if text else 0
-
-
-def add_to(index: dict[int, Any], key: int, value: Service | Slice) -> None:
-    """Add a value to the one or several of a key; several are kept as a tuple, one as itself."""
-    known = index.get(key)
-    if known is None:
-        index[key] = value
-    elif isinstance(known, tuple):
-        if value not in known:
-            index[key] = (*known, value)
-    elif known is not value:
-        index[key] = (known, value)
-
-
-def take_from(index: dict[int, Any], key: int, value: Service | Slice) -> None:
-    known = index.get(key)
-    if isinstance(known, tuple):
-        left = tuple(one for one in known if one is not value)
-        index[key] = left if len(left) > 1 else left[0]
-    elif known is value:
-        del index[key]
-
-
-def entries_of(index: dict[int, Any], key: int) -> tuple[Any, ...]:
-    known = index.get(key)
-    if known is None:
-        return ()
-    return known if isinstance(known, tuple) else (known,)
 
 
 def targets_of(cache: dict[Slice, dict[int, list[bytes]]], one: Slice) -> dict[int, list[bytes]]:

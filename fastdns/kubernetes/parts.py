@@ -9,13 +9,13 @@ from fastdns.kubernetes import nodes, objects, records
 _LABEL = re.compile(r"[a-z0-9_](?:[-a-z0-9_]{0,61}[a-z0-9_])?")
 
 
-def service_parts(item: objects.Service, complain: records.Complain) -> tuple[int, bytes, tuple[int, ...]]:
-    """A Service's form, its own octets and the keys of its cluster IPs."""
+def service_parts(item: objects.Service, complain: records.Complain) -> tuple[int, bytes]:
+    """A Service's form and its own octets."""
     if item.is_external:
         target = _external_target((item.spec.external_name or "") if item.spec else "", complain)
-        return (nodes.UNUSABLE, records.NO_GROUPS, ()) if target is None else (nodes.EXTERNAL, target, ())
+        return (nodes.UNUSABLE, records.NO_GROUPS) if target is None else (nodes.EXTERNAL, target)
     if item.is_headless:
-        return nodes.HEADLESS, records.NO_GROUPS, ()
+        return nodes.HEADLESS, records.NO_GROUPS
     addresses = []
     for text in item.cluster_ips:
         address = records.parse_address(text)
@@ -25,10 +25,9 @@ def service_parts(item: objects.Service, complain: records.Complain) -> tuple[in
             addresses.append(address)
     if not addresses:
         complain("it has no clusterIP, so no answer; a headless Service says clusterIP: None")
-        return nodes.UNUSABLE, records.NO_GROUPS, ()
+        return nodes.UNUSABLE, records.NO_GROUPS
     ports = records.ports(item.spec.ports if item.spec else None, complain)
-    made = records.groups(ports, [(address, b"") for address in addresses])
-    return nodes.CLUSTER, made, tuple(dict.fromkeys(nodes.key_of(address) for address in addresses))
+    return nodes.CLUSTER, records.groups(ports, [(address, b"") for address in addresses])
 
 
 def import_parts(item: objects.ServiceImport, complain: records.Complain) -> tuple[int, bytes]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from fastdns.config import model
 from fastdns.dns import deltas
-from fastdns.kubernetes import apex, imports, nodes, objects, parts, questions, records, zonal
+from fastdns.kubernetes import apex, imports, nodes, objects, parts, questions, records, reverse, zonal
 from fastdns.kubernetes.objects import Kind
 
 logger = logging.getLogger(__name__)
@@ -51,8 +51,7 @@ class TreeCache:
         self.imports = imports.Imports(self, importing)
         self.zonal = zonal.Zonal(self)
         self._service_zones = [zone for zone in self.forward if zone not in importing]
-        self._reverse_apexes = tuple(zone for zone in self.zones if zone in records.REVERSE_APEXES)
-        self._reverse_parts = [zone for zone in self.zones if zone not in records.REVERSE_APEXES]
+        self.reverse = reverse.Reverse(self)
         self._labels_max = records.NAME_MAX - max((len(zone) for zone in self.forward), default=0)
         self.primary = records.wire_name(records.primary_zone([zone.lower() for zone in config.zones]))
         self._exposed = frozenset(config.namespaces)
@@ -60,13 +59,10 @@ class TreeCache:
         self.local = tuple(dict.fromkeys(address for address in parsed if address))
         self._local_keys = frozenset(nodes.key_of(address) for address in self.local)
         self.namespaces: dict[str, nodes.Namespace] = {}
-        self.by_cluster_ip: dict[int, nodes.Service | tuple[nodes.Service, ...]] = {}
-        self.by_ip: dict[int, nodes.Slice | tuple[nodes.Slice, ...]] = {}
         self.pod_count: dict[tuple[str, str], int] = {}
         self._counts = dict.fromkeys(Kind, 0)
         self._dirty_spaces: dict[nodes.Namespace, None] = {}
         self._dirty_services: dict[nodes.Service, None] = {}
-        self._dirty_ips: dict[int, None] = {}
         self._dirty_pods: dict[tuple[str, str], None] = {}
         self._apex_dirty = False
         self._sent_synced = False
@@ -152,7 +148,8 @@ class TreeCache:
         if kind is Kind.NAMESPACES:
             self.apply(kind, objects.Namespace(metadata=objects.Metadata(name=name)))
         elif kind is Kind.SERVICES:
-            self._restore_service(self._service(space, name), *rest)
+            self._counts[kind] += 1
+            self._set_service(self._service(space, name), *rest)
         elif kind is Kind.PODS:
             pod = space.pods[name] = nodes.Pod()
             self._counts[kind] += 1
@@ -161,14 +158,6 @@ class TreeCache:
             made = self._new_slice(kind, self._service(space, rest[0]), name)
             self._set_groups(made, rest[1])
             self.zonal.set(made, rest[2])
-
-    def _restore_service(
-        self, service: nodes.Service, form: int, own: bytes, addresses: Sequence[bytes], created: str
-    ) -> None:
-        self._counts[Kind.SERVICES] += 1
-        self._set_addresses(service, tuple(nodes.key_of(address) for address in addresses), created)
-        service.form, service.own = form, own
-        self._touch(service)
 
     def Records(self, name: str) -> list[questions.Record] | None:
         """All records of a name as text; empty if it exists without any, None if it doesn't exist (NXDOMAIN)."""
@@ -184,7 +173,7 @@ class TreeCache:
 
     def reverse_names(self, key: int) -> list[bytes]:
         """What an address, as `nodes.key_of` makes it a key, is called: labels without the primary zone."""
-        return self._ptr_targets(key, {})
+        return self.reverse.names(key)
 
     def count(self, kind: Kind) -> int:
         """How many objects of a kind are known."""
@@ -226,7 +215,7 @@ class TreeCache:
         operations += self.imports.drain()
         for namespace, label in _taken(self._dirty_pods):
             operations += self._pod_operations(namespace, label, always=True)
-        operations += self._reverse_operations(_taken(self._dirty_ips), always=True)
+        operations += self.reverse.drain()
         if self._apex_dirty:
             self._apex_dirty = False
             operations += apex.operations(self)
@@ -258,8 +247,7 @@ class TreeCache:
         yield from self.imports.snapshot()
         for namespace, label in list(self.pod_count):
             yield from self._pod_operations(namespace, label, always=False)
-        keys = list(self.by_cluster_ip) + [key for key in self.by_ip if key not in self.by_cluster_ip]
-        yield from self._reverse_operations(keys, always=False)
+        yield from self.reverse.snapshot()
 
     def _puts(self, labels: bytes, made: bytes) -> Iterator[bytes]:
         """The same data below every forward zone; a name over 255 octets is left out."""
@@ -304,7 +292,7 @@ class TreeCache:
         self.imports.touch(space.name)
         self._dirty_pods.update((key, None) for key in self.pod_count if key[0] == space.name)
         if self._exposed:
-            self._dirty_ips.update((key, None) for key in nodes.keys_in(space))
+            self.reverse.touch(nodes.keys_in(space))
         if exposed:
             yield from self._namespace_nodes(space)
             return
@@ -352,23 +340,22 @@ class TreeCache:
         space = self._space(item.namespace)
         service = self._service(space, item.name)
         self._counts[Kind.SERVICES] += service.form == nodes.ABSENT
-        form, own, addresses = parts.service_parts(item, complain)
+        form, own = parts.service_parts(item, complain)
         if len(service.labels) > self._labels_max:
             complain(f"its name has {len(service.labels)} octets below the zone, {self._labels_max} are possible")
         service.uid, service.generation = nodes.short_uid(item.uid), self._generations[Kind.SERVICES]
-        if (service.form, service.own, service.addresses, service.created) == (form, own, addresses, item.created):
-            return
-        self._set_addresses(service, addresses, item.created)
-        service.form, service.own = form, own
-        self._touch(service)
+        if (service.form, service.own, service.created) != (form, own, item.created):
+            self._set_service(service, form, own, item.created)
 
-    def _set_addresses(self, service: nodes.Service, addresses: tuple[int, ...], created: str) -> None:
+    def _set_service(self, service: nodes.Service, form: int, own: bytes, created: str) -> None:
+        before = service.addresses
+        service.form, service.own, service.created = form, own, created
+        for key in before:
+            self.reverse.by_cluster_ip.remove(key, service)
         for key in service.addresses:
-            nodes.take_from(self.by_cluster_ip, key, service)
-        for key in addresses:
-            nodes.add_to(self.by_cluster_ip, key, service)
-        self._dirty_ips.update(dict.fromkeys((*service.addresses, *addresses)))
-        service.addresses, service.created = addresses, created
+            self.reverse.by_cluster_ip.add(key, service)
+        self.reverse.touch((*before, *service.addresses))
+        self._touch(service)
 
     def _touch(self, service: nodes.Service) -> None:
         self._dirty_services[service] = None
@@ -428,9 +415,10 @@ class TreeCache:
             self._exchange_groups(known, made)
         else:
             known.groups = made
-            for address, _ in records.read_endpoints(made):
-                self._dirty_ips[key := nodes.key_of(address)] = None
-                nodes.add_to(self.by_ip, key, known)
+            keys = list(dict.fromkeys(nodes.key_of(address) for address, _ in records.read_endpoints(made)))
+            for key in keys:
+                self.reverse.by_ip.add(key, known)
+            self.reverse.touch(keys)
         self._touch(known.service)
 
     def _exchange_groups(self, known: nodes.Slice, made: records.Groups) -> None:
@@ -440,52 +428,13 @@ class TreeCache:
         known.groups = made
         old, new = {address for address, _ in before}, {address for address, _ in after}
         for address in old - new:
-            nodes.take_from(self.by_ip, nodes.key_of(address), known)
+            self.reverse.by_ip.remove(nodes.key_of(address), known)
         for address in new - old:
-            nodes.add_to(self.by_ip, nodes.key_of(address), known)
+            self.reverse.by_ip.add(nodes.key_of(address), known)
         changed = [nodes.key_of(address) for address, _ in before ^ after]
-        self._dirty_ips.update(dict.fromkeys(changed))
+        self.reverse.touch(changed)
         if not self._local_keys.isdisjoint(changed):
             self._apex_dirty = True
-
-    def _reverse_operations(self, keys: Iterable[int], *, always: bool) -> Iterator[bytes]:
-        """PTR of each address (specification 2.3.3); `always`: also the removal of those without."""
-        decoded: dict[nodes.Slice, dict[int, list[bytes]]] = {}
-        for key in keys:
-            name = records.reverse_name(nodes.address_of(key))
-            if not self._is_served(name):
-                continue
-            targets = self._ptr_targets(key, decoded)
-            if targets:
-                yield deltas.put(name, deltas.ptr_data(targets, self.config.ttl))
-            elif always:
-                yield deltas.remove(name)
-
-    def _is_served(self, name: bytes) -> bool:
-        """Whether a reverse name is in one of our zones: mostly those are in-addr.arpa and ip6.arpa as a whole."""
-        return name.endswith(self._reverse_apexes) or any(records.is_below(name, zone) for zone in self._reverse_parts)
-
-    def _ptr_targets(self, key: int, decoded: dict[nodes.Slice, dict[int, list[bytes]]]) -> list[bytes]:
-        """The names that an address has, without the primary zone: its Service's, else every ready endpoint's."""
-        services = [service for service in nodes.entries_of(self.by_cluster_ip, key) if self._has_reverse(service)]
-        if services:
-            newest = max(services, key=lambda service: (service.created, service.space.name, service.name))
-            return self._short_enough([newest.labels])
-        slices = nodes.entries_of(self.by_ip, key)
-        if len(slices) > 1:
-            slices = tuple(sorted(slices, key=lambda one: (one.service.space.name, one.name)))
-        found: list[bytes] = []
-        for one in slices:
-            if self._has_reverse(one.service):
-                found += nodes.targets_of(decoded, one).get(key, ())
-        return self._short_enough(dict.fromkeys(found) if len(found) > 1 else found)
-
-    def _has_reverse(self, service: nodes.Service) -> bool:
-        """`namespaces` filters PTR too; a namespace that is gone or filtered by its labels doesn't, as in CoreDNS."""
-        return not self._exposed or self.is_exposed(service.space)
-
-    def _short_enough(self, targets: Iterable[bytes]) -> list[bytes]:
-        return [target for target in targets if len(target) + len(self.primary) <= records.NAME_MAX]
 
     # --- namespaces and pods -----------------------------------------------------------------------------------------
 
@@ -600,9 +549,8 @@ class TreeCache:
             del self.namespaces[space.name]
 
     def _forget_service(self, service: nodes.Service) -> None:
-        self._touch(service)
-        self._set_addresses(service, (), "")
-        service.form, service.own, service.uid = nodes.ABSENT, records.NO_GROUPS, 0
+        self._set_service(service, nodes.ABSENT, records.NO_GROUPS, "")
+        service.uid = 0
         self._prune(service)
 
     def _forget_slice(self, known: nodes.Slice) -> None:
@@ -635,7 +583,7 @@ class TreeCache:
 def _plain(known: nodes.Service | nodes.Slice | nodes.Namespace | nodes.Pod) -> tuple[Any, ...]:
     """What `TreeCache.restore` needs besides names."""
     if isinstance(known, nodes.Service):
-        return known.form, known.own, [nodes.address_of(key) for key in known.addresses], known.created
+        return known.form, known.own, known.created
     if isinstance(known, nodes.Slice):
         return known.service.name, known.groups
     return (known.addresses,) if isinstance(known, nodes.Pod) else ()
