@@ -109,8 +109,7 @@ class Link:
             self._queued = 0
             numbers = [number for number in range(len(self._tables)) if number not in self._waiting]
             self._snapshot = self._make_snapshot(numbers)
-        if not self._is_writing:
-            self._write()
+        self._write()  # also while the event loop waits for room: it may be busy with a list, and the worker reads
 
     def _write(self) -> None:
         """Write what the socket takes, at most some frames in one turn of the event loop."""

@@ -137,6 +137,23 @@ def test_worker_that_does_not_read_gets_a_new_snapshot_and_holds_up_nobody() -> 
     run(test)
 
 
+def test_a_worker_is_written_to_while_the_event_loop_has_no_turn() -> None:
+    """As long as a list keeps control busy: else the worker waits for records that queue up."""
+
+    async def test(end: socket.socket, reader: Reader) -> None:
+        link = connect(end, Source())
+        await reader.until(Kind.CAUGHT_UP)
+        for _ in range(20):
+            link.publish(CLUSTER, bytes(64 * 1024))  # more than a socket holds, and not one turn of the loop
+        while reader.has_something():
+            reader.end.recv(1 << 20)
+        link.publish(CLUSTER, b"next")
+        assert reader.has_something()
+        link.close()
+
+    run(test)
+
+
 def test_closed_worker_is_told() -> None:
     async def test(end: socket.socket, reader: Reader) -> None:
         closed = asyncio.Event()
