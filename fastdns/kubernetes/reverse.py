@@ -43,7 +43,13 @@ class Index(Generic[Owner]):
         return key & 0xFF in self._buckets.get(key >> LOW_BITS, (b"", ()))[0]
 
     def get(self, key: int) -> list[Owner]:
-        lows, owners = self._buckets.get(key >> LOW_BITS, (b"", ()))
+        bucket = self._buckets.get(key >> LOW_BITS)
+        if bucket is None:
+            return []
+        lows, owners = bucket
+        first = lows.find(key & 0xFF)
+        if first < 0 or lows.find(key & 0xFF, first + 1) < 0:
+            return [owners[first]] if first >= 0 else []
         return [owners[at] for at in _positions(lows, key & 0xFF)]
 
     def add(self, key: int, owner: Owner) -> None:
