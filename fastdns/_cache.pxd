@@ -56,7 +56,7 @@ cdef class Cache:
     cdef Table* table       # owned; freed in __dealloc__
     cdef CacheOptions options
     cdef CacheStats stats
-    cdef size_t full_octets # max_octets as it was made
+    cdef size_t full_octets  # max_octets as it was made
 
     cdef uint64_t begin_find(self, const Key* key) noexcept nogil
     cdef void fetch_entry(self, uint64_t hash_value) noexcept nogil
