@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import ssl
 import struct
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from fastdns.config import model
@@ -17,7 +18,7 @@ from tests.unit.certificates import Files
 QUERY = b"\x12\x34\x01\x00\0\1\0\0\0\0\0\0\x03WWW\x07example\x03org\0\0\1\0\1"
 ADDRESS = b"\xc0\x0c\0\1\0\1\0\0\0\x1e\0\4\xc0\0\2\1"
 
-FORWARD = model.Forward(".", (), policy="sequential", force_tcp=True, read_timeout=0.2, max_fails=0)
+FORWARD = model.Forward(".", (), policy="sequential", force_tcp=True, read_timeout=30.0, max_fails=0)
 
 # What a server does with a query: replies to send at once, None to close the stream.
 Behaviour = Callable[[bytes], "list[bytes] | None"]
@@ -65,10 +66,13 @@ def run(test: Callable[[], Awaitable[None]]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def forwarder(*upstreams: Server | model.Upstream, **changes: object) -> AsyncIterator[exchange.Forwarder]:
+async def forwarder(
+    *upstreams: Server | model.Upstream, clock: Callable[[], float] = time.monotonic, **changes: object
+) -> AsyncIterator[exchange.Forwarder]:
     places = tuple(found.upstream if isinstance(found, Server) else found for found in upstreams)
     options = {"upstreams": places, "max_connect_attempts": 2 * len(places), **changes}
-    made = exchange.Forwarder(dataclasses.replace(FORWARD, **options), set_down=lambda upstream, is_down: None)  # type: ignore[arg-type]
+    forward = dataclasses.replace(FORWARD, **options)  # type: ignore[arg-type]
+    made = exchange.Forwarder(forward, set_down=lambda upstream, is_down: None, clock=clock)
     try:
         yield made
     finally:

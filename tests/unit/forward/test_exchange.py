@@ -36,11 +36,13 @@ def test_client_on_tcp_is_asked_over_tcp() -> None:
 
 def test_connection_is_used_again_and_expires() -> None:
     async def test() -> None:
-        async with serve() as server, forwarder(server, expire=0.1) as made:
-            for _ in range(3):
+        now = 0.0
+        async with serve() as server, forwarder(server, expire=10.0, clock=lambda: now) as made:
+            for moment in (0.0, 9.0, 18.0):
+                now = moment
                 await made.exchange(QUERY, is_stream=True)
             assert server.connections == 1
-            await asyncio.sleep(0.25)
+            now = 29.0
             await made.exchange(QUERY, is_stream=True)
             assert server.connections == 2
 
@@ -49,11 +51,12 @@ def test_connection_is_used_again_and_expires() -> None:
 
 def test_max_age_ends_a_busy_connection() -> None:
     async def test() -> None:
-        async with serve() as server, forwarder(server, max_age=0.05) as made:
-            for _ in range(4):
+        now = 0.0
+        async with serve() as server, forwarder(server, max_age=20.0, clock=lambda: now) as made:
+            for moment in (0.0, 9.0, 18.0, 27.0, 36.0):
+                now = moment
                 await made.exchange(QUERY, is_stream=True)
-                await asyncio.sleep(0.03)
-            assert 1 < server.connections < 4
+            assert server.connections == 2
 
     run(test)
 
@@ -79,7 +82,7 @@ def test_replies_may_overtake_one_another() -> None:
 
 def test_many_at_once_share_few_connections() -> None:
     async def test() -> None:
-        async with serve() as server, forwarder(server, read_timeout=5.0) as made:
+        async with serve() as server, forwarder(server) as made:
             await asyncio.gather(*(made.exchange(query_for(f"n{at}"), is_stream=True) for at in range(1000)))
             assert len(server.tcp) == 1000
             assert server.connections <= 8
@@ -171,7 +174,7 @@ def test_refused_everywhere_says_so() -> None:
 
 def test_silent_upstream_is_left_for_the_next() -> None:
     async def test() -> None:
-        async with serve(silent) as dead, serve() as server, forwarder(dead, server) as made:
+        async with serve(silent) as dead, serve() as server, forwarder(dead, server, read_timeout=0.2) as made:
             assert (await made.exchange(QUERY, is_stream=True)).upstream == 1
 
     run(test)
@@ -179,7 +182,7 @@ def test_silent_upstream_is_left_for_the_next() -> None:
 
 def test_silent_upstream_times_out() -> None:
     async def test() -> None:
-        async with serve(silent) as server, forwarder(server) as made:
+        async with serve(silent) as server, forwarder(server, read_timeout=0.2) as made:
             with pytest.raises(errors.UpstreamError, match="i/o timeout"):
                 await made.exchange(QUERY, is_stream=True)
             assert len(server.tcp) == 2  # max_connect_attempts
@@ -246,7 +249,7 @@ def test_prefer_udp_gives_the_truncated_reply_where_tcp_says_nothing() -> None:
         def by_udp_alone(query: bytes) -> list[bytes]:
             return [] if server.tcp else [reply_to(query, flags=0x8380, answer=b"")]
 
-        async with serve() as server, forwarder(server, force_tcp=False, prefer_udp=True) as made:
+        async with serve() as server, forwarder(server, force_tcp=False, prefer_udp=True, read_timeout=0.2) as made:
             server.behaviour = by_udp_alone
             assert (await made.exchange(QUERY, is_stream=False)).wire[2] & 0x02
             server.tcp.clear()
@@ -258,7 +261,7 @@ def test_prefer_udp_gives_the_truncated_reply_where_tcp_says_nothing() -> None:
 
 def test_max_concurrent_refuses() -> None:
     async def test() -> None:
-        async with serve(silent) as server, forwarder(server, max_concurrent=1) as made:
+        async with serve(silent) as server, forwarder(server, max_concurrent=1, read_timeout=0.2) as made:
             first = asyncio.create_task(made.exchange(QUERY, is_stream=True))
             await asyncio.sleep(0)
             with pytest.raises(errors.UpstreamError, match="concurrent queries exceeded maximum 1") as caught:
@@ -293,7 +296,7 @@ def test_next_is_wanted_for_its_rcodes_and_nodata() -> None:
 
 def test_close_ends_what_is_on_its_way() -> None:
     async def test() -> None:
-        async with serve(silent) as server, forwarder(server, read_timeout=5.0) as made:
+        async with serve(silent) as server, forwarder(server) as made:
             asked = asyncio.create_task(made.exchange(QUERY, is_stream=True))
             while not server.tcp:
                 await asyncio.sleep(0.01)
