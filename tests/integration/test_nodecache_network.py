@@ -199,6 +199,17 @@ def test_pod_is_answered_by_the_cluster_while_the_server_hangs(node: Node) -> No
     process.wait_until(lambda: node.answer() == NODE, what="node-cache's answer again")
 
 
+@pytest.mark.parametrize("node", ["iptables"], indirect=True)
+def test_filter_that_drops_by_default_lets_queries_in(node: Node) -> None:
+    """What is not tracked is no part of an established connection: without rules of its own it would be dropped."""
+    for chain, side in (("INPUT", "-i"), ("OUTPUT", "-o")):
+        node.here.run("iptables", "-w", "-A", chain, side, "lo", "-j", "ACCEPT")
+        node.here.run("iptables", "-w", "-A", chain, "-m", "state", "--state", "ESTABLISHED", "-j", "ACCEPT")
+        node.here.run("iptables", "-w", "-P", chain, "DROP")
+    node.start_and_wait()
+    assert node.answer("+tcp") == NODE
+
+
 def test_killed_keeper_is_replaced(node: Node) -> None:
     process = node.start_and_wait()
     before = named(process, "node")
