@@ -20,6 +20,8 @@ cpdef enum Reason:          # why a query left the compiled path
     SLOW_STEP = 0           # a step of kind PYTHON
     SLOW_STREAM_FORWARD = 1  # a miss that goes upstream over TCP or TLS
     SLOW_CHASE = 2          # a CNAME that leads out of a table
+    SLOW_RARE = 3           # a table holds what the answer is made from
+    SLOW_CHAOS = 4          # class CHAOS, where it is answered
 
 cdef enum Result:
     ANSWERED = 0            # the writer holds the answer
@@ -82,6 +84,10 @@ cdef class Answerer(Plan):
     cdef void _note_failure(self, Block* block, const Asker* asker, const Answered* answered) noexcept nogil
     cdef size_t _limit_of(self, const Block* block, const Query* query, const Peer* peer, bint no_limit) noexcept nogil
     cdef Result _refuse(self, Block* block, const Query* query, uint16_t rcode, uint16_t ede, Writer* out) noexcept nogil
+    cdef bint _take_first(self, Block* block, const Query* query, const Peer* peer, bint no_limit, Writer* out,
+                          uint64_t* token, Result* result) noexcept nogil
+    cdef void _observe_system(self, const Block* block, const Query* query, const Peer* peer, uint16_t flags,
+                              size_t answer_size, uint64_t elapsed_ns) noexcept nogil
     cdef void _prepare(self, const uint8_t* wire, size_t size, const Peer* peer, Prepared* prepared) noexcept nogil
     cdef const Table* _first_table(self, const Block* block) noexcept nogil
     cdef Result _begin(self, const Prepared* prepared, const Peer* peer, bint no_limit, Writer* out,

@@ -12,6 +12,8 @@ class Reason(enum.IntEnum):
     SLOW_STEP = 0
     SLOW_STREAM_FORWARD = 1
     SLOW_CHASE = 2
+    SLOW_RARE = 3
+    SLOW_CHAOS = 4
 
 @disjoint_base
 class Answerer(Plan):

@@ -54,6 +54,34 @@ cpdef enum UpstreamSlot:        # coredns_proxy_*, whose histogram has the label
     UPSTREAM_CONN_CACHE_MISSES = 435    # [udp, tcp]
     UPSTREAM_SLOTS = 437
 
+cpdef enum SystemSlot:          # skydns_*, for each of kube-dns's systems
+    SYSTEM_REQUESTS = 0
+    SYSTEM_DURATION = 1         # [bucket]
+    SYSTEM_DURATION_SUM = 15    # nanoseconds
+    SYSTEM_SIZE = 16            # [bucket]
+    SYSTEM_SIZE_SUM = 38        # octets
+    SYSTEM_ERRORS = 39          # [SystemCause]
+    SYSTEM_MISSES = 44          # of a cache that kube-dns doesn't have
+    SYSTEM_SLOTS = 45
+
+cpdef enum SystemDimension:
+    SYSTEMS = 3
+    SYSTEM_DURATION_BUCKETS = 14
+    SYSTEM_SIZE_BUCKETS = 22
+    SYSTEM_CAUSES = 5
+
+cpdef enum System:              # what kube-dns sorts queries into
+    SYSTEM_AUTH = 0
+    SYSTEM_REVERSE = 1
+    SYSTEM_RECURSIVE = 2
+
+cpdef enum SystemCause:
+    CAUSE_NXDOMAIN = 0
+    CAUSE_SERVFAIL = 1
+    CAUSE_REFUSED = 2
+    CAUSE_TRUNCATED = 3
+    CAUSE_OVERFLOW = 4
+
 cpdef enum WorkerSlot:          # of the worker as a whole
     WORKER_HEARTBEAT = 0        # goes up while the worker's event loop turns
     WORKER_STATE = 1            # see WorkerState
@@ -191,3 +219,55 @@ cdef inline void observe_exchange(uint64_t* upstream, uint16_t rcode, uint64_t n
     cdef size_t place = rcode_slot(rcode)
     upstream[UPSTREAM_DURATION + place * DURATION_BUCKETS + duration_bucket(nanoseconds)] += 1
     upstream[UPSTREAM_DURATION_SUM + place] += nanoseconds
+
+
+cdef inline size_t system_size_bucket(size_t octets) noexcept nogil:
+    """The bucket of a size: upper bounds 0, 512, 1024, 1500, 2048, then 4096 times 1..16."""
+    if octets == 0:
+        return 0
+    if octets <= 512:
+        return 1
+    if octets <= 1024:
+        return 2
+    if octets <= 1500:
+        return 3
+    return 4 if octets <= 2048 else 5 + (octets - 1) // 4096
+
+
+cdef inline size_t system_duration_bucket(uint64_t nanoseconds) noexcept nogil:
+    """The bucket of a duration: upper bounds .001, .003, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10 seconds."""
+    cdef uint64_t microseconds = (nanoseconds + 999) // 1000
+    cdef size_t bucket = 3
+    cdef uint64_t decade = 10000
+    if microseconds <= 5000:
+        return 0 if microseconds <= 1000 else 1 if microseconds <= 3000 else 2
+    while microseconds > decade and bucket < 12:
+        if microseconds <= decade * 5 // 2:
+            return bucket + 1
+        if microseconds <= decade * 5:
+            return bucket + 2
+        bucket += 3
+        decade *= 10
+    return bucket if microseconds <= decade else <size_t>SYSTEM_DURATION_BUCKETS - 1
+
+
+cdef inline void observe_system(uint64_t* system, bint is_doubled, uint16_t rcode, bint is_truncated,
+                                size_t answer_size) noexcept nogil:
+    """Count one answer in the SYSTEM that starts at `system`; is_doubled: denials and truncations are counted twice."""
+    cdef uint64_t times = 2 if is_doubled else 1
+    system[<size_t>SYSTEM_REQUESTS] += 1
+    system[SYSTEM_SIZE + system_size_bucket(answer_size)] += 1
+    system[<size_t>SYSTEM_SIZE_SUM] += answer_size
+    if rcode == 3:
+        system[SYSTEM_ERRORS + CAUSE_NXDOMAIN] += times
+    elif rcode == 2:
+        system[SYSTEM_ERRORS + CAUSE_SERVFAIL] += 1
+    elif rcode == 5:
+        system[SYSTEM_ERRORS + CAUSE_REFUSED] += 1
+    if is_truncated:
+        system[SYSTEM_ERRORS + CAUSE_TRUNCATED] += times
+
+
+cdef inline void observe_system_durations(uint64_t* system, uint64_t nanoseconds, uint32_t times) noexcept nogil:
+    system[SYSTEM_DURATION + system_duration_bucket(nanoseconds)] += times
+    system[<size_t>SYSTEM_DURATION_SUM] += nanoseconds * times

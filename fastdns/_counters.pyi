@@ -55,6 +55,34 @@ class UpstreamSlot(enum.IntEnum):
     UPSTREAM_CONN_CACHE_MISSES = 435
     UPSTREAM_SLOTS = 437
 
+class SystemSlot(enum.IntEnum):
+    SYSTEM_REQUESTS = 0
+    SYSTEM_DURATION = 1
+    SYSTEM_DURATION_SUM = 15
+    SYSTEM_SIZE = 16
+    SYSTEM_SIZE_SUM = 38
+    SYSTEM_ERRORS = 39
+    SYSTEM_MISSES = 44
+    SYSTEM_SLOTS = 45
+
+class SystemDimension(enum.IntEnum):
+    SYSTEMS = 3
+    SYSTEM_DURATION_BUCKETS = 14
+    SYSTEM_SIZE_BUCKETS = 22
+    SYSTEM_CAUSES = 5
+
+class System(enum.IntEnum):
+    SYSTEM_AUTH = 0
+    SYSTEM_REVERSE = 1
+    SYSTEM_RECURSIVE = 2
+
+class SystemCause(enum.IntEnum):
+    CAUSE_NXDOMAIN = 0
+    CAUSE_SERVFAIL = 1
+    CAUSE_REFUSED = 2
+    CAUSE_TRUNCATED = 3
+    CAUSE_OVERFLOW = 4
+
 class WorkerSlot(enum.IntEnum):
     WORKER_HEARTBEAT = 0
     WORKER_STATE = 1

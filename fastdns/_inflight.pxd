@@ -66,6 +66,8 @@ cdef class Inflight:
     cdef Event next_event(self, uint64_t now_ns, Answered* answered) noexcept nogil
     # Ask the next upstream, or with `without_edns` the same one without OPT; False: none is left, or that was done.
     cdef bint retry_question(self, uint32_t slot, bint without_edns, uint64_t now_ns) noexcept nogil
+    # Ask the same upstream once more; False: that was done.
+    cdef bint repeat_question(self, uint32_t slot, uint64_t now_ns) noexcept nogil
     cdef bint next_waiter(self, uint32_t slot, uint64_t* waiter) noexcept nogil
     cdef void release_question(self, uint32_t slot) noexcept nogil
     # When next_event is to be called at the latest; UINT64_MAX: no question is on its way.

@@ -15,6 +15,7 @@ cpdef enum Outcome:
     NXDOMAIN = 3
     FAILED = 4              # SERVFAIL: the table isn't complete yet, or says so of names that it doesn't have
     FOLLOW = 5              # a CNAME leads out of the table
+    RARE = 7                # the table holds what Python makes the answer from
 
 cdef enum:
     CHAIN_MAX = 11          # CNAMEs in a row, as CoreDNS
@@ -27,6 +28,7 @@ cdef struct Limits:         # of one answer
     size_t size             # octets
     uint16_t udp_max        # what OPT says
     uint32_t rotation       # how far address records are turned
+    bint without_opt        # though the query had one
     TtlBounds success
     TtlBounds denial
 

@@ -9,3 +9,4 @@ class Outcome(enum.IntEnum):
     NXDOMAIN = 3
     FAILED = 4
     FOLLOW = 5
+    RARE = 7

@@ -85,6 +85,7 @@ cdef struct Reading:
     uint32_t chain_len
     bint chain_is_clear         # False: an owner has two CNAMEs
     bint has_opt
+    bint keeps_foreign          # the authority section is kept whatever zone it speaks for
     uint16_t rcode
     Name chain[CHAIN_MAX]
     Record records[RECORDS_MAX]

@@ -23,6 +23,7 @@ cpdef enum Flag:            # second 16 bits of the header
     AD = 0x0020
     CD = 0x0010
     OPCODE_MASK = 0x7800
+    NOTIFY = 0x2000         # the opcode (RFC 1996)
     RCODE_MASK = 0x000F
 
 cpdef enum Rcode:
@@ -107,6 +108,7 @@ cdef struct Query:
     uint8_t name_key[256]   # the name in canonical form: lower-cased wire, qname_len octets
 
 cdef QueryStatus read_query(const uint8_t* wire, size_t wire_len, Query* query) noexcept nogil
+cdef QueryStatus read_notify(const uint8_t* wire, size_t wire_len, Query* query) noexcept nogil
 
 cdef void write_header(Writer* writer, const Query* query, uint16_t flags, uint16_t ancount, uint16_t nscount,
                        uint16_t arcount) noexcept nogil

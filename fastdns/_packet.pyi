@@ -21,6 +21,7 @@ class Flag(enum.IntEnum):
     AD = 0x0020
     CD = 0x0010
     OPCODE_MASK = 0x7800
+    NOTIFY = 0x2000
     RCODE_MASK = 0x000F
 
 class Rcode(enum.IntEnum):

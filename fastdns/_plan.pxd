@@ -6,7 +6,7 @@ Built once, before the first query; then only the contents of tables and caches 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastdns._askers cimport AlarmRing, Peer
-from fastdns._counters cimport Counters
+from fastdns._counters cimport Counters, System
 from fastdns._inflight cimport Inflight
 from fastdns._local cimport TtlBounds
 from fastdns._trie cimport Table
@@ -27,6 +27,17 @@ cdef enum Bounds:           # when a block's cache bounds the TTLs of its tables
     BOUNDS_ALWAYS = 1
     BOUNDS_BY_NAME = 2      # in the cache's zones
 
+cpdef enum Manner:          # of a server block that is kube-dns's
+    REFUSE_ANY = 1          # type ANY is REFUSED, with no flag set
+    REFUSE_UNSYNCED = 2     # so is everything while the list of its `gate` isn't complete
+    CHAOS_IN_PYTHON = 4     # class CHAOS leaves as SLOW_CHAOS
+    ANY_CLASS = 8           # any other class is answered as IN
+    NOTIFY_AS_QUERY = 16
+    NO_OPT = 32             # answers of our own have none
+    SILENT = 64             # when no upstream answers, neither do we
+    PTR_ALONE = 128         # other types than PTR are counted as SYSTEM_RECURSIVE
+    PASS_ON = 256           # replies go as they came: with AD, and with the authority of any zone
+
 cdef struct ZoneList:
     uint8_t* octets         # owned; each: u16 size, canonical name
     size_t size
@@ -34,11 +45,12 @@ cdef struct ZoneList:
 cdef struct Step:
     StepKind kind
     uint32_t index          # of the table, cache or group
-    ZoneList zones          # TABLE: fallthrough; FORWARD: from
+    ZoneList zones          # TABLE: fallthrough; FORWARD: from; PYTHON: of names that leave, empty for all
     ZoneList excluded       # FORWARD
     uint16_t qtype          # PYTHON: 0 for every type
     uint32_t next_rcodes    # FORWARD: bits of rcodes that go to the next step
     bint next_on_nodata
+    uint8_t labels_min      # FORWARD: names of fewer labels are SERVFAIL
 
 cdef struct Block:
     uint8_t zone[256]       # canonical
@@ -52,6 +64,10 @@ cdef struct Block:
     TtlBounds success
     TtlBounds denial
     bint notes_errors
+    uint16_t manners        # Manner
+    uint32_t gate           # a table, with REFUSE_UNSYNCED
+    uint64_t* systems       # SYSTEMS of counters; NULL: none
+    System system
     uint64_t deadline_ns    # for a question upstream, from its start
     uint64_t* slots         # its BLOCK of counters
     void* order             # an AddressOrder, borrowed from Plan.orders; NULL: none
@@ -71,7 +87,9 @@ cdef struct CacheRule:
 
 cdef struct Group:
     uint32_t failover       # bits of rcodes
+    uint32_t again          # bits of rcodes for which the same upstream is asked once more
     bint in_python          # asked over TCP or TLS only
+    bint passes_on          # a block with PASS_ON forwards to it
     bint stream_in_python   # what comes over TCP is asked over TCP
 
 ctypedef void (*SendAnswer)(void* context, const Peer* peer, const uint8_t* wire, size_t size) noexcept nogil
@@ -100,6 +118,7 @@ cdef class Plan:
     cdef uint32_t listener_count
     cdef uint32_t group_count
     cdef uint32_t askers_max
+    cdef bint takes_notify  # a block has NOTIFY_AS_QUERY
 
     cdef uint64_t* _slots_at(self, size_t start, size_t count) except NULL
     cdef Step* _add_step(self, uint32_t block, StepKind kind, uint32_t index) except NULL

@@ -14,6 +14,17 @@ class StepKind(enum.IntEnum):
     STEP_FORWARD = 2
     STEP_PYTHON = 3
 
+class Manner(enum.IntEnum):
+    REFUSE_ANY = 1
+    REFUSE_UNSYNCED = 2
+    CHAOS_IN_PYTHON = 4
+    ANY_CLASS = 8
+    NOTIFY_AS_QUERY = 16
+    NO_OPT = 32
+    SILENT = 64
+    PTR_ALONE = 128
+    PASS_ON = 256
+
 @disjoint_base
 class Plan:
     """What one worker answers from, as its configuration says."""
@@ -54,6 +65,7 @@ class Plan:
         upstreams: Sequence[tuple[str, int]],
         *,
         failover: Sequence[int],
+        again: Sequence[int] = (),
         in_python: bool,
         stream_in_python: bool = True,
         policy: int,
@@ -66,12 +78,16 @@ class Plan:
         first_slot: int = 0,
     ) -> int:
         """The upstreams of one forward plugin; its number. `in_python`: TLS or TCP only, every miss becomes
-        SLOW_STREAM_FORWARD; `stream_in_python`: those of clients on TCP do. GROUP_SLOTS counters and UPSTREAM_SLOTS for each
+        SLOW_STREAM_FORWARD; `stream_in_python`: those of clients on TCP do. For a reply with an rcode of `failover` the next
+        upstream is asked, of `again` the same once more. GROUP_SLOTS counters and UPSTREAM_SLOTS for each
         upstream start at `first_slot`."""
     def add_block(
         self, zone: bytes, *, udp_max: int, rotate: bool, deadline_ms: int, log: bool, errors: bool, counters: int
     ) -> int:
         """A server block; its number. `zone` is a canonical wire name; its BLOCK_SLOTS counters start at `counters`."""
+    def set_manners(self, block: int, manners: int, *, gate: int, system: int, counters: int) -> None:
+        """Have a block behave as kube-dns does: `manners` are Manner's, `gate` is a table. What it answers is counted in the
+        SYSTEM_SLOTS of its `system`; those of the first of SYSTEMS start at `counters`."""
     def set_order(self, block: int, order: AddressOrder) -> None:
         """Put the addresses of a block's answers in order."""
     def add_table_step(self, block: int, table: int, *, fallthrough: Sequence[bytes]) -> int: ...
@@ -85,9 +101,12 @@ class Plan:
         excluded: Sequence[bytes],
         next_rcodes: Sequence[int],
         next_on_nodata: bool,
-    ) -> int: ...
-    def add_python_step(self, block: int, *, qtype: int = 0) -> int:
-        """A coroutine plugin: every query of `qtype` (0: every query) that gets here leaves as SLOW_STEP."""
+        labels_min: int = 0,
+    ) -> int:
+        """Names of fewer than `labels_min` labels are answered SERVFAIL here."""
+    def add_python_step(self, block: int, *, qtype: int = 0, zones: Sequence[bytes] = ()) -> int:
+        """A coroutine plugin: every query of `qtype` (0: every query), below `zones` if there are any, that gets here leaves
+        as SLOW_STEP."""
     def add_listener(self, blocks: Sequence[int], *, server_port: int = 0) -> int:
         """The blocks that a socket's queries may belong to; the longest zone wins."""
 
@@ -98,5 +117,11 @@ class Plan:
         """Apply a delta (format: fastdns/_trie.pxd). Raises TableError, with what stands before the bad operation applied."""
     def end_snapshot(self, table: int) -> None:
         """Swap the new table in."""
+    def entries(
+        self, table: int, name: bytes, limit: int
+    ) -> list[tuple[bytes, list[tuple[int, int, int, int, bytes]]]]:
+        """NameTable.entries of a table."""
+    def holds(self, table: int, name: bytes) -> tuple[int, list[tuple[int, int, int, int, bytes]]] | None:
+        """NameTable.holds of a table."""
     def table_stats(self, table: int) -> dict[str, int]:
         """{names, nodes, octets, serial, synced} of a table."""

@@ -34,6 +34,7 @@ cdef struct Question:
     uint8_t fails               # upstreams found down since the list was started
     uint8_t retries             # replies that the caller did not want
     bint without_edns
+    bint repeated
     uint8_t order[ORDER_MAX]
     Key key                     # its name is `name`
     uint8_t name[NAME_MAX + 1]

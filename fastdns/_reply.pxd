@@ -10,7 +10,7 @@ from fastdns._message cimport Reply, ReplyStatus
 
 cdef ReplyStatus read_reply(const uint8_t* wire, size_t wire_len, const uint8_t* qname_key, uint16_t qname_len,
                             uint16_t qtype, uint16_t qclass, uint8_t* stored, size_t stored_size, uint16_t* ttl_at,
-                            size_t ttl_at_size, Reply* reply) noexcept nogil
+                            size_t ttl_at_size, bint keeps_foreign, Reply* reply) noexcept nogil
 
 cdef bint make_failure(const uint8_t* qname_key, uint16_t qname_len, uint16_t qtype, uint16_t qclass, uint16_t rcode,
                        uint8_t* stored, size_t stored_size, Reply* reply) noexcept nogil

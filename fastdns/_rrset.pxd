@@ -11,6 +11,12 @@ cpdef enum DataFlag:
     TXT_NXDOMAIN = 1
     ONLY_THESE = 2
     POD_ADDRESSES = 4
+    CNAME_NXDOMAIN = 8
+    IN_PYTHON = 16
+    ENTRY = 32
+    ANY_TYPE = 128
+    ALIVE = 256
+    HIDDEN = 512
 
 cpdef enum Form:
     FIXED = 0
@@ -31,7 +37,7 @@ cdef struct RecordSet:
 cdef struct NameData:
     # What a name holds: one block of memory, this header, then the sets, then their octets.
     uint32_t size           # octets of all sets
-    uint8_t flags
+    uint16_t flags
     uint8_t set_count
 
 cdef Status read_data(const uint8_t* octets, size_t size, NameData** made) noexcept nogil

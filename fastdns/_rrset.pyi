@@ -6,6 +6,12 @@ class DataFlag(enum.IntEnum):
     TXT_NXDOMAIN = 1
     ONLY_THESE = 2
     POD_ADDRESSES = 4
+    CNAME_NXDOMAIN = 8
+    IN_PYTHON = 16
+    ENTRY = 32
+    ANY_TYPE = 128
+    ALIVE = 256
+    HIDDEN = 512
 
 class Form(enum.IntEnum):
     FIXED = 0

@@ -15,6 +15,11 @@ A delta is a run of operations. Integers in network order; names canonical (lowe
                  4 NO_SOA          negative answers carry no SOA (hosts)
                  8 MISS_SERVFAIL   a name that isn't there is SERVFAIL (hosts)
                 16 WILDCARD_ONE_LABEL  a `*` stands for one label only (hosts)
+                32 NS_APEX_ONLY    NS below the apex is NODATA without looking the name up (kube-dns)
+                64 STARS           a name with a label `*` in it that isn't there is Python's to answer (kube-dns)
+               128 PARTIAL         a truncated answer holds the records that fit, and fills no message whole (kube-dns)
+               512 OWN_SPELLING    the zone's name is spelt as here, not as in the question (kube-dns)
+              1024 SRV_GLUE        SRV brings its targets' addresses along (kube-dns)
     positive, nodata, nxdomain     header flags (AA, RA) of each outcome
     soa          a record data in ZONED form without its serial: prefix of mname, prefix of rname (labels without root,
                  each preceded by u8 size; the zone's name follows each), then u32 refresh, retry, expire, minimum
@@ -23,6 +28,13 @@ A delta is a run of operations. Integers in network order; names canonical (lowe
     data flags   1 TXT_NXDOMAIN    type TXT is NXDOMAIN here, other absent types NODATA
                  2 ONLY_THESE      absent types are NXDOMAIN, not NODATA
                  4 POD_ADDRESSES   one label below (and up to two more) that spells an IP address is a pod: A or AAAA
+                 8 CNAME_NXDOMAIN  type CNAME is NXDOMAIN here
+                16 IN_PYTHON       A, AAAA and SRV that stand in no set are Python's to answer; with POD_ADDRESSES: names
+                                   two labels below
+                32 ENTRY           for NameTable.entries: the name is an entry of the one above, not a node with entries
+               128 ANY_TYPE        every type is answered with the first set
+               256 ALIVE           for NameTable.holds: a Service that has endpoints
+               512 HIDDEN          the name isn't there for questions, but its addresses are for glue
     set          u16 type  u8 form  u32 ttl  u16 count  u32 size  octets
     form         0 FIXED     count record data of equal size (A, AAAA)
                  1 WHOLE     count times: u16 size, record data with whole, uncompressed names
@@ -65,6 +77,11 @@ cpdef enum ZoneFlag:
     NO_SOA = 4
     MISS_SERVFAIL = 8
     WILDCARD_ONE_LABEL = 16
+    NS_APEX_ONLY = 32
+    STARS = 64
+    PARTIAL = 128
+    OWN_SPELLING = 512
+    SRV_GLUE = 1024
 
 cdef struct Child:
     Node* node              # owned; NULL: free
@@ -85,7 +102,7 @@ cdef struct Zone:
     uint16_t positive       # header flags of each outcome
     uint16_t nodata
     uint16_t nxdomain
-    uint32_t soa_ttl        # seconds; also the minimum on its wire is in soa_tail
+    uint32_t soa_ttl        # seconds, at the apex; denials carry at most the minimum, which is in soa_tail
     uint8_t mname[64]       # labels before the zone's name, mname_len octets
     uint8_t mname_len
     uint8_t rname[64]

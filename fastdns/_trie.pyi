@@ -19,6 +19,13 @@ class ZoneFlag(enum.IntEnum):
     NO_SOA = 4
     MISS_SERVFAIL = 8
     WILDCARD_ONE_LABEL = 16
+    NS_APEX_ONLY = 32
+    STARS = 64
+    PARTIAL = 128
+    OWN_SPELLING = 512
+    SRV_GLUE = 1024
+
+_Sets = list[tuple[int, int, int, int, bytes]]
 
 @final
 class NameTable:
@@ -37,3 +44,11 @@ class NameTable:
         """{names, nodes, octets, serial, synced} of the live table."""
     def find(self, name: bytes) -> tuple[bytes, int, bool, list[int]] | None:
         """Look a canonical wire name up: None outside every zone, else (zone, labels not found, holds data, set types)."""
+    def entries(self, name: bytes, limit: int) -> list[tuple[bytes, _Sets]]:
+        """The entries that a name of kube-dns's tree means: itself if it is an ENTRY, those below it if it is a node.
+
+        A label `*` stands for each node that doesn't begin with `_`; as the first label for all entries. Each is
+        (canonical name, [(type, form, ttl, count, octets)]); at most `limit` names are looked at.
+        """
+    def holds(self, name: bytes) -> tuple[int, _Sets] | None:
+        """What a canonical wire name holds: (flags, sets as in `entries`); None: nothing."""

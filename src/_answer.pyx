@@ -49,11 +49,17 @@ from fastdns._counters cimport (
     CACHE_PREFETCHES,
     CACHE_REQUESTS,
     CACHE_SERVED_STALE,
+    SYSTEM_AUTH,
+    SYSTEM_MISSES,
+    SYSTEM_RECURSIVE,
+    SYSTEM_SLOTS,
     WORKER_SLOW_QUERIES,
     WORKER_UNDECIDED,
     Counters,
     observe_durations,
     observe_query,
+    observe_system,
+    observe_system_durations,
 )
 from fastdns._inflight cimport (
     ASK_DEAD,
@@ -67,7 +73,7 @@ from fastdns._inflight cimport (
     Event,
     Failure,
 )
-from fastdns._local cimport FAILED, FOLLOW, NXDOMAIN, PASS, Finding, Limits, find_answer, write_finding
+from fastdns._local cimport FAILED, FOLLOW, NXDOMAIN, PASS, RARE, Finding, Limits, find_answer, write_finding
 from fastdns._message cimport (
     REPLY_EMPTY,
     REPLY_NODATA,
@@ -80,7 +86,10 @@ from fastdns._message cimport (
 )
 from fastdns._order cimport AddressOrder
 from fastdns._packet cimport (
+    AD,
+    ANY,
     AXFR,
+    CHAOS,
     DS,
     EDE_NONE,
     FORMERR,
@@ -89,7 +98,10 @@ from fastdns._packet cimport (
     IXFR,
     MESSAGE_MAX,
     NOTAUTH,
+    OPCODE_MASK,
     NOTIMP,
+    PTR,
+    QR,
     QUERY_BADVERS,
     QUERY_DROP,
     QUERY_NOTAUTH,
@@ -105,6 +117,7 @@ from fastdns._packet cimport (
     Query,
     QueryStatus,
     is_below,
+    read_notify,
     read_query,
     write_error,
 )
@@ -115,6 +128,14 @@ from fastdns._plan cimport (
     STEP_CACHE,
     STEP_FORWARD,
     STEP_TABLE,
+    ANY_CLASS,
+    CHAOS_IN_PYTHON,
+    NO_OPT,
+    PASS_ON,
+    PTR_ALONE,
+    REFUSE_ANY,
+    REFUSE_UNSYNCED,
+    SILENT,
     Block,
     CacheRule,
     Group,
@@ -223,6 +244,25 @@ cdef class Answerer(Plan):
             block.unobserved += 1
         if block.logs:
             self._note_answer(block, query, peer, answer, answer_size, elapsed_ns)
+        if block.systems != NULL:
+            self._observe_system(block, query, peer, flags, answer_size, elapsed_ns)
+
+    cdef void _observe_system(self, const Block* block, const Query* query, const Peer* peer, uint16_t flags,
+                              size_t answer_size, uint64_t elapsed_ns) noexcept nogil:
+        """Count one answer as kube-dns does: a denial of its own over UDP twice, all but ANY as a miss of its cache."""
+        cdef size_t system = block.system
+        cdef uint64_t* slots
+        if query.qtype == ANY or query.qclass == CHAOS:
+            system = SYSTEM_AUTH
+        elif block.manners & PTR_ALONE and query.qtype != PTR:
+            system = SYSTEM_RECURSIVE
+        slots = block.systems + system * SYSTEM_SLOTS
+        observe_system(slots, system == SYSTEM_AUTH and peer.transport == UDP, flags & RCODE_MASK, flags & TC != 0,
+                       answer_size)
+        if system == SYSTEM_AUTH and query.qtype != ANY:
+            slots[<size_t>SYSTEM_MISSES] += 1
+        if elapsed_ns:
+            observe_system_durations(slots, elapsed_ns, 1)
 
     cdef void _note_answer(self, Block* block, const Query* query, const Peer* peer, const uint8_t* answer,
                            size_t answer_size, uint64_t elapsed_ns) noexcept nogil:
@@ -275,6 +315,9 @@ cdef class Answerer(Plan):
         prepared.cache = NULL
         set_no_walk(&prepared.walk)
         prepared.status = read_query(wire, size, &prepared.query)
+        if prepared.status == QUERY_NOTIMP and self.takes_notify:
+            if read_notify(wire, size, &prepared.query) == QUERY_OK:
+                prepared.status = QUERY_OK
         if prepared.status != QUERY_OK:
             return
         prepared.block = self._find_block(&self.listeners[peer.listener], &prepared.query)
@@ -303,6 +346,20 @@ cdef class Answerer(Plan):
                 best = table
         return best
 
+    cdef bint _take_first(self, Block* block, const Query* query, const Peer* peer, bint no_limit, Writer* out,
+                          uint64_t* token, Result* result) noexcept nogil:
+        """What kube-dns looks at before the name. False: go on."""
+        cdef uint16_t manners = block.manners
+        if ((manners & REFUSE_UNSYNCED and not self.table_of[block.gate][0].is_synced)
+                or (manners & REFUSE_ANY and query.qtype == ANY)):
+            result[0] = self._refuse(block, query, REFUSED, EDE_NONE, out)
+            store_u16(out.data + 2, (load_u16(out.data + 2) & <uint16_t>OPCODE_MASK) | <uint16_t>(QR | REFUSED))
+            return True
+        if query.qclass == CHAOS and manners & CHAOS_IN_PYTHON:
+            result[0] = self._slow_down(block, 0, SLOW_CHAOS, query, peer, NULL, no_limit, out, token)
+            return True
+        return False
+
     cdef Result _begin(self, const Prepared* prepared, const Peer* peer, bint no_limit, Writer* out,
                        uint64_t* token) noexcept nogil:
         """Answer a message, or start what its answer takes."""
@@ -316,7 +373,10 @@ cdef class Answerer(Plan):
                         EDE_NONE)
             self._observe_undecided(query, peer, out)
             return ANSWERED
-        if query.qclass != IN or query.qtype == AXFR or query.qtype == IXFR or block.step_count == 0:
+        if block.manners and self._take_first(block, query, peer, no_limit, out, token, &result):
+            pass
+        elif (query.qclass != IN and not block.manners & ANY_CLASS) or query.qtype == AXFR or query.qtype == IXFR or (
+                block.step_count == 0):
             result = self._refuse(block, query, REFUSED, EDE_NONE, out)
         else:
             self.begun = prepared
@@ -353,7 +413,8 @@ cdef class Answerer(Plan):
                 if self._run_forward(block, step, index, query, peer, asker, no_limit, accepts_stale, out, token,
                                      &result):
                     return result
-            elif step.qtype == 0 or step.qtype == query.qtype:
+            elif (step.qtype == 0 or step.qtype == query.qtype) and (
+                    step.zones.size == 0 or covers(&step.zones, query.name_key, query.qname_len)):
                 return self._slow_down(block, index, SLOW_STEP, query, peer, asker, no_limit, out, token)
         return self._refuse(block, query, SERVFAIL, EDE_NONE, out)
 
@@ -381,11 +442,15 @@ cdef class Answerer(Plan):
         if (finding.outcome == NXDOMAIN or finding.outcome == FAILED) and step.zones.size:
             if covers(&step.zones, query.name_key, query.qname_len):
                 return False
+        if finding.outcome == RARE:
+            result[0] = self._slow_down(block, index, SLOW_RARE, query, peer, asker, no_limit, out, token)
+            return True
         if finding.outcome == FOLLOW:
             result[0] = self._slow_down(block, index, SLOW_CHASE, query, peer, asker, no_limit, out, token)
             return True
         limits.size = self._limit_of(block, query, peer, no_limit)
         limits.udp_max = block.udp_max
+        limits.without_opt = block.manners & NO_OPT != 0
         limits.rotation = 0
         if block.rotates:
             self.rotation += 1
@@ -562,6 +627,10 @@ cdef class Answerer(Plan):
         cdef bint is_new = asker == NULL
         if not self._is_forwarded(step, query):
             return False
+        if query.label_count < step.labels_min:
+            result[0] = self._refuse(block, query, SERVFAIL, EDE_NONE, out)
+            store_u16(out.data + 2, load_u16(out.data + 2) | RA)
+            return True
         if group.in_python or (peer.transport == STREAM and group.stream_in_python):
             result[0] = self._slow_down(block, index, SLOW_STREAM_FORWARD, query, peer, asker, no_limit, out, token)
             if accepts_stale and result[0] == PENDING:
@@ -722,6 +791,8 @@ cdef class Answerer(Plan):
         if asker.accepts_stale and not self._is_refreshed(block, reply) and self._serve_stale(asker):
             return
         restore_query(asker, &query)
+        if block.manners & PASS_ON:
+            query.flags |= AD           # only asked for: AD is not echoed
         rule = self._rule_for(block, query.name_key, query.qname_len, &cache)
         bounded = rule != NULL and not reply.truncated
         if bounded:
@@ -757,7 +828,8 @@ cdef class Answerer(Plan):
         cdef Reply reply
         cdef ReplyStatus status = read_reply(
             answered.wire, answered.wire_len, answered.key.name_key, answered.key.name_len, answered.key.qtype,
-            answered.key.qclass, self.stored, MESSAGE_MAX, self.ttl_at, TTLS_MAX, &reply)
+            answered.key.qclass, self.stored, MESSAGE_MAX, self.ttl_at, TTLS_MAX,
+            self.groups[answered.group].passes_on, &reply)
         cdef uint64_t waiter
         cdef Asker* asker
         cdef const Block* last = NULL
@@ -803,6 +875,8 @@ cdef class Answerer(Plan):
 
     cdef bint _asks_again(self, const Answered* answered, const Reply* reply) noexcept nogil:
         """True if the question went to another upstream, or again without OPT (RFC 6891 section 7)."""
+        if has_rcode(self.groups[answered.group].again, reply.rcode):
+            return self.inflight.repeat_question(answered.slot, self.now_ns)
         if reply.rcode == FORMERR and self.inflight.retry_question(answered.slot, True, self.now_ns):
             return True
         return (has_rcode(self.groups[answered.group].failover, reply.rcode)
@@ -828,6 +902,9 @@ cdef class Answerer(Plan):
             if asker.accepts_stale and self._serve_stale(asker):
                 continue
             self._note_failure(self.blocks[asker.block], asker, answered)
+            if self.blocks[asker.block].manners & SILENT:
+                self._send(asker, NULL, 0)
+                continue
             self._fail(asker, SERVFAIL, _ede_of(answered.failure))
         self.inflight.release_question(answered.slot)
 
@@ -891,6 +968,10 @@ cdef class Answerer(Plan):
         for index in range(self.block_count):
             if self.blocks[index].unobserved:
                 observe_durations(self.blocks[index].slots, elapsed, self.blocks[index].unobserved)
+                if self.blocks[index].systems != NULL:
+                    observe_system_durations(
+                        self.blocks[index].systems + <size_t>self.blocks[index].system * <size_t>SYSTEM_SLOTS, elapsed,
+                        self.blocks[index].unobserved)
                 self.blocks[index].unobserved = 0
 
     cdef bint has_notes(self) noexcept nogil:

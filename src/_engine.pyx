@@ -56,6 +56,8 @@ from fastdns._packet cimport (
     write_question,
 )
 from fastdns._plan cimport (
+    NO_OPT,
+    PASS_ON,
     STEP_TABLE,
     Block,
 )
@@ -152,6 +154,8 @@ cdef class Engine(Answerer):
         if size < query.wire_len:
             raise ValueError(f"an answer of {size} octets has no room for its question")
         flags = load_u16(<const uint8_t*>wire + 2) & <uint16_t>~(RD | CD)
+        if block.manners & NO_OPT:
+            query.has_edns = False
         opt_size = 11 if query.has_edns else 0
         limit = self._limit_of(block, &query, &asker.peer, asker.no_limit)
         if size + opt_size > limit:
@@ -190,7 +194,8 @@ cdef class Engine(Answerer):
         restore_query(asker, &query)
         self.begin_batch()
         status = read_reply(<const uint8_t*>wire, <size_t>len(wire), query.name_key, query.qname_len, query.qtype,
-                            query.qclass, self.stored, MESSAGE_MAX, self.ttl_at, TTLS_MAX, &reply)
+                            query.qclass, self.stored, MESSAGE_MAX, self.ttl_at, TTLS_MAX,
+                            self.blocks[asker.block].manners & PASS_ON != 0, &reply)
         if status == REPLY_TOO_LARGE:
             self._truncate(asker)
             return True
@@ -217,6 +222,7 @@ cdef class Engine(Answerer):
                 query.has_edns = False
                 limits.size = MESSAGE_MAX
                 limits.udp_max = block.udp_max
+                limits.without_opt = True
                 limits.rotation = 0
                 self._bound_ttls(block, &query, &limits)
                 write_finding(&out, &query, &finding, &limits)

@@ -592,6 +592,18 @@ cdef class Inflight:
         enqueue(table, slot)
         return True
 
+    cdef bint repeat_question(self, uint32_t slot, uint64_t now_ns) noexcept nogil:
+        """Ask the same upstream once more instead of taking the reply."""
+        cdef Table* table = <Table*>self.table
+        cdef Question* question = &table.known.questions[slot]
+        if slot >= table.known.questions_used or question.state != <uint8_t>HANDED or now_ns >= question.deadline_ns:
+            return False
+        if question.repeated:
+            return False
+        question.repeated = True
+        enqueue(table, slot)
+        return True
+
     cdef bint next_waiter(self, uint32_t slot, uint64_t* waiter) noexcept nogil:
         """Take one of those who wait for the question; False: there is none."""
         cdef Table* table = <Table*>self.table

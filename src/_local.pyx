@@ -13,6 +13,7 @@ from fastdns._packet cimport (
     EDE_NONE,
     HEADER_SIZE,
     IN,
+    MESSAGE_MAX,
     NAME_MAX,
     NS,
     OWNER_IS_QNAME,
@@ -32,7 +33,11 @@ from fastdns._packet cimport NXDOMAIN as RCODE_NXDOMAIN
 from fastdns._packet cimport SERVFAIL as RCODE_SERVFAIL
 from fastdns._service cimport POD, Addresses, Zonal, count_addresses, write_addresses, write_glue, write_pod, write_services
 from fastdns._rrset cimport (
+    ANY_TYPE,
+    CNAME_NXDOMAIN,
     FIXED,
+    HIDDEN,
+    IN_PYTHON,
     ONLY_THESE,
     POD_ADDRESSES,
     PRIMARY_ZONED,
@@ -49,7 +54,12 @@ from fastdns._trie cimport (
     ENT_NODATA,
     MISS_SERVFAIL,
     NO_SOA,
+    NS_APEX_ONLY,
+    OWN_SPELLING,
+    PARTIAL,
     SOA_APEX_ONLY,
+    SRV_GLUE,
+    STARS,
     WILDCARD_ONE_LABEL,
     Match,
     Node,
@@ -83,12 +93,14 @@ cdef enum:
     POINTER = 0xC000
     POINTER_MAX = 0x3FFF
     TTL_AT = 6              # of a record whose owner is a pointer
+    SRV_TARGET_AT = 6       # in record data, RFC 2782
     OPT_SIZE = 11
     SOA_MINIMUM_AT = 12     # in soa_tail
     EDE_SIZE = 6
     EDE_NOT_READY = 14      # RFC 8914 section 4.15
     SERVICE_LABELS_MAX = 2  # _port._proto
     POD_LABELS_MAX = 3      # a pod, and two labels that mean nothing
+    RARE_POD_LABELS = 2     # kube-dns: a pod and its namespace, of which nothing is known
 
 
 # --- decide ---------------------------------------------------------------------------------------------------------
@@ -176,11 +188,15 @@ cdef bint _is_nameless(const NameData* data, const RecordSet* records) noexcept 
 
 cdef Outcome _decide_data(Finding* finding, const NameData* data, uint16_t qtype) noexcept nogil:
     """A name that holds something."""
+    if data.flags & HIDDEN or (qtype == CNAME and data.flags & CNAME_NXDOMAIN):
+        return _miss(finding)
     finding.data = data
-    finding.records = _set_of(data, qtype)
+    finding.records = sets_of(data) if data.flags & ANY_TYPE else _set_of(data, qtype)
     if finding.records != NULL and not _is_nameless(data, finding.records):
         finding.entries = finding.records.count
         return HIT
+    if data.flags & IN_PYTHON and (qtype == A or qtype == AAAA or qtype == SRV):
+        return RARE
     if (qtype == A or qtype == AAAA) and _set_of(data, CNAME) != NULL:
         return FOLLOW
     if data.flags & ONLY_THESE or (qtype == TXT and data.flags & TXT_NXDOMAIN):
@@ -214,6 +230,8 @@ cdef Outcome _decide_below(Finding* finding, const Query* query, const Match* ma
         if service != NULL and service.form == ZONAL:
             return _decide_zonal(finding, data, service, &query.name_key[0], &query.label_at[0], match.remaining,
                                  query.qtype)
+        if data.flags & IN_PYTHON and data.flags & POD_ADDRESSES:
+            return RARE if match.remaining == RARE_POD_LABELS else _miss(finding)
         if data.flags & POD_ADDRESSES and match.remaining <= POD_LABELS_MAX:
             label = query.name_key + query.label_at[match.remaining - 1]
             if _take_pod(finding, label, query.name_key + finding.zone_at):
@@ -323,6 +341,17 @@ cdef Outcome _follow(Finding* finding, const Query* query) noexcept nogil:
     return outcome
 
 
+cdef bint _has_star(const Finding* finding, const Query* query) noexcept nogil:
+    """True if a label of the question below its zone is a `*`."""
+    cdef uint8_t index
+    for index in range(query.label_count):
+        if query.label_at[index] >= finding.zone_at:
+            return False
+        if query.name_key[query.label_at[index]] == 1 and query.name_key[query.label_at[index] + 1] == 42:
+            return True
+    return False
+
+
 cdef void find_answer(const Table* table, const Query* query, const Walk* begun, Finding* finding) noexcept nogil:
     """Decide how a question ends in this table. `begun`: a look-up of the name; NULL, or another table's: none is.
     """
@@ -351,10 +380,16 @@ cdef void find_answer(const Table* table, const Query* query, const Walk* begun,
         if match.zone.flags & SOA_APEX_ONLY:
             finding.outcome = NODATA
             return
+    if query.qtype == NS and match.zone.flags & NS_APEX_ONLY and match.zone_at:
+        finding.outcome = NODATA
+        return
     if match.remaining:
         finding.outcome = _decide_below(finding, query, &match)
     else:
         finding.outcome = _decide_exact(finding, query, &match)
+    if finding.outcome == NXDOMAIN and match.zone.flags & STARS and _has_star(finding, query):
+        finding.outcome = RARE
+        return
     if finding.outcome == FOLLOW:
         finding.outcome = _follow(finding, query)
     if finding.outcome == NODATA:
@@ -377,27 +412,30 @@ cdef inline uint32_t _bounded(uint32_t ttl, const TtlBounds* bounds) noexcept no
     return bounds.high if ttl > bounds.high else ttl
 
 
-cdef void _write_zone_pointer(Writer* writer, const Finding* finding) noexcept nogil:
-    """The zone's name as the question spells it."""
+cdef void _write_zone_pointer(Writer* writer, const Query* query, const Finding* finding) noexcept nogil:
+    """The zone's name as the question spells it, or as the table does."""
     if finding.zone.name_len == 1:
         write_u8(writer, 0)
+    elif finding.zone.flags & OWN_SPELLING and memcmp(query.wire + HEADER_SIZE + finding.zone_at, finding.zone.name,
+                                                      finding.zone.name_len) != 0:
+        write_octets(writer, finding.zone.name, finding.zone.name_len)
     else:
         write_u16(writer, POINTER | (HEADER_SIZE + finding.zone_at))
 
 
-cdef void _write_soa(Writer* writer, const Finding* finding, uint32_t ttl) noexcept nogil:
+cdef void _write_soa(Writer* writer, const Query* query, const Finding* finding, uint32_t ttl) noexcept nogil:
     """The zone's SOA record (RFC 1035 section 3.3.13), its serial the table's."""
     cdef size_t rdlen_at
-    _write_zone_pointer(writer, finding)
+    _write_zone_pointer(writer, query, finding)
     write_u16(writer, SOA)
     write_u16(writer, IN)
     write_u32(writer, ttl)
     rdlen_at = writer.pos
     write_u16(writer, 0)
     write_octets(writer, finding.zone.mname, finding.zone.mname_len)
-    _write_zone_pointer(writer, finding)
+    _write_zone_pointer(writer, query, finding)
     write_octets(writer, finding.zone.rname, finding.zone.rname_len)
-    _write_zone_pointer(writer, finding)
+    _write_zone_pointer(writer, query, finding)
     write_u32(writer, finding.table.serial)
     write_octets(writer, finding.zone.soa_tail, sizeof(finding.zone.soa_tail))
     patch_u16(writer, rdlen_at, <uint16_t>(writer.pos - rdlen_at - 2))
@@ -456,9 +494,12 @@ cdef uint16_t _write_set(Writer* writer, const Query* query, const Finding* find
     return _write_variable(writer, data, records, zone, query.qname_len - finding.zone_at, owner, ttl)
 
 
-cdef uint16_t _write_ns_glue(Writer* writer, const Query* query, const Finding* finding, uint32_t ttl,
-                             size_t answer_at) noexcept nogil:
-    """The addresses of the name servers just written from `answer_at`, as far as the table has them."""
+cdef uint16_t _write_target_glue(Writer* writer, const Finding* finding, uint32_t ttl, size_t answer_at,
+                                 uint16_t target_at) noexcept nogil:
+    """The addresses that the table has of the names in the set just written from `answer_at`.
+
+    The names stand behind `target_at` octets of each record's data.
+    """
     cdef Reader reader = reader_over(writer.data, writer.pos)
     cdef uint8_t target[256]
     cdef uint8_t labels[128]
@@ -475,7 +516,8 @@ cdef uint16_t _write_ns_glue(Writer* writer, const Query* query, const Finding* 
     while left:
         left -= 1
         read_octets(&reader, 10)
-        size = read_u16(&reader)
+        size = read_u16(&reader) - target_at
+        read_octets(&reader, target_at)
         name_at = <uint16_t>reader.pos
         name = read_octets(&reader, size)
         if name == NULL or size > NAME_MAX or name_at > POINTER_MAX:
@@ -553,9 +595,9 @@ cdef void _write_positive(Writer* writer, const Query* query, const Finding* fin
                           Counts* counts) noexcept nogil:
     cdef uint16_t owner
     cdef uint32_t ttl
-    cdef size_t start
+    cdef size_t start, answer_end
     if finding.is_soa:
-        _write_soa(writer, finding, _bounded(finding.zone.soa_ttl, &limits.success))
+        _write_soa(writer, query, finding, _bounded(finding.zone.soa_ttl, &limits.success))
         counts.answer = 1
         return
     owner = _write_chain(writer, finding, limits)
@@ -568,8 +610,45 @@ cdef void _write_positive(Writer* writer, const Query* query, const Finding* fin
     ttl = _bounded(finding.records.ttl, &limits.success)
     start = writer.pos
     counts.answer += _write_set(writer, query, finding, finding.data, finding.records, owner, ttl, limits.rotation)
-    if finding.records.rtype == NS and not writer.failed:
-        counts.additional = _write_ns_glue(writer, query, finding, ttl, start)
+    if writer.failed:
+        return
+    if finding.records.rtype == NS:
+        counts.additional = _write_target_glue(writer, finding, ttl, start, 0)
+    elif finding.records.rtype == SRV and finding.zone.flags & SRV_GLUE:
+        answer_end = writer.pos
+        counts.additional = _write_target_glue(writer, finding, ttl, start, SRV_TARGET_AT)
+        if writer.failed:
+            rewind_to(writer, answer_end)       # glue that does not fit is left out (RFC 2181 section 9)
+            counts.additional = 0
+
+
+cdef uint16_t _write_fitting(Writer* writer, const Query* query, const Finding* finding,
+                             const Limits* limits) noexcept nogil:
+    """As many records of the set that answers as fit; how many."""
+    cdef RecordSet one
+    cdef const uint8_t* octets
+    cdef uint32_t at = 0
+    cdef uint16_t index
+    cdef size_t start
+    if finding.is_soa or finding.records == NULL or finding.records.form >= SERVICE or finding.chain_len:
+        return 0
+    one = finding.records[0]
+    one.count = 1
+    octets = octets_of(finding.data, finding.records)
+    for index in range(finding.records.count):
+        if one.form == FIXED:
+            one.size = finding.records.size // finding.records.count
+        else:
+            one.size = <uint32_t>load_u16(octets + at) + 2
+        one.at = finding.records.at + at
+        at += one.size
+        start = writer.pos
+        _write_set(writer, query, finding, finding.data, &one, OWNER_IS_QNAME,
+                   _bounded(finding.records.ttl, &limits.success), 0)
+        if writer.failed:
+            rewind_to(writer, start)
+            return index
+    return finding.records.count
 
 
 cdef uint16_t _flags_of(const Finding* finding, bint has_answer) noexcept nogil:
@@ -586,14 +665,17 @@ cdef void write_finding(Writer* writer, const Query* query, const Finding* findi
     cdef Counts counts
     cdef uint16_t ede = EDE_NONE
     cdef uint16_t truncated = 0
+    cdef uint32_t soa_ttl
     cdef size_t opt_size = 0
     cdef size_t body_at
+    cdef bint has_opt = query.has_edns and not limits.without_opt
+    cdef bint is_overflow = False       # more than a stream takes: kube-dns has no answer then
     counts.answer = counts.authority = counts.additional = 0
     if finding.outcome == FAILED and not finding.table.is_synced:
         ede = EDE_NOT_READY
-    if query.has_edns:
+    if has_opt:
         opt_size = OPT_SIZE + (EDE_SIZE if ede != EDE_NONE else 0)
-    writer.size = limits.size - opt_size
+    writer.size = limits.size - opt_size - (finding.zone.flags & PARTIAL != 0)
     write_header(writer, query, 0, 0, 0, 0)
     write_question(writer, query)
     body_at = writer.pos
@@ -603,15 +685,25 @@ cdef void write_finding(Writer* writer, const Query* query, const Finding* findi
             rewind_to(writer, body_at)
             counts.answer = counts.additional = 0
             truncated = TC
+            if finding.zone.flags & PARTIAL:
+                is_overflow = limits.size == MESSAGE_MAX
+                counts.answer = 0 if is_overflow else _write_fitting(writer, query, finding, limits)
     if counts.answer == 0 and not truncated and not finding.zone.flags & NO_SOA:
-        _write_soa(writer, finding, _bounded(finding.zone.soa_ttl, &limits.denial))
+        # RFC 2308 section 3: the TTL is the smaller one of the SOA's own and its minimum.
+        soa_ttl = load_u32(&finding.zone.soa_tail[SOA_MINIMUM_AT])
+        soa_ttl = soa_ttl if soa_ttl < finding.zone.soa_ttl else finding.zone.soa_ttl
+        _write_soa(writer, query, finding, _bounded(soa_ttl, &limits.denial))
         counts.authority = 1
     writer.size = limits.size
-    write_opt(writer, query, limits.udp_max, 0, ede)
+    if has_opt:
+        write_opt(writer, query, limits.udp_max, 0, ede)
     if writer.failed:
         return
-    store_u16(writer.data + 2, load_u16(writer.data + 2) | truncated
-              | _flags_of(finding, counts.answer > 0 or truncated > 0))
+    if is_overflow:
+        store_u16(writer.data + 2, load_u16(writer.data + 2) | finding.zone.nxdomain | <uint16_t>RCODE_SERVFAIL)
+    else:
+        store_u16(writer.data + 2, load_u16(writer.data + 2) | truncated
+                  | _flags_of(finding, counts.answer > 0 or truncated > 0))
     store_u16(writer.data + 6, counts.answer)
     store_u16(writer.data + 8, counts.authority)
-    store_u16(writer.data + 10, counts.additional + query.has_edns)
+    store_u16(writer.data + 10, counts.additional + has_opt)

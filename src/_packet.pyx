@@ -127,6 +127,18 @@ cdef QueryStatus _check_type(uint16_t qtype) noexcept nogil:
 
 cdef QueryStatus read_query(const uint8_t* wire, size_t wire_len, Query* query) noexcept nogil:
     """Read one message as a query; what could be read stands in `query` whatever the status."""
+    return _read_message(wire, wire_len, 0, query)
+
+
+cdef QueryStatus read_notify(const uint8_t* wire, size_t wire_len, Query* query) noexcept nogil:
+    """As read_query, of a NOTIFY that is to be answered as a query, as kube-dns does; RD means nothing in it."""
+    cdef QueryStatus status = _read_message(wire, wire_len, NOTIFY, query)
+    if status == QUERY_OK:
+        query.flags &= <uint16_t>~(RD | CD)
+    return status
+
+
+cdef QueryStatus _read_message(const uint8_t* wire, size_t wire_len, uint16_t opcode, Query* query) noexcept nogil:
     cdef Reader reader = reader_over(wire, wire_len)
     cdef uint16_t qdcount, ancount, nscount, arcount
     cdef QueryStatus status
@@ -145,7 +157,7 @@ cdef QueryStatus read_query(const uint8_t* wire, size_t wire_len, Query* query) 
     arcount = read_u16(&reader)
     if reader.failed or query.flags & QR:
         return QUERY_DROP
-    if query.flags & OPCODE_MASK:
+    if query.flags & OPCODE_MASK != opcode:
         return QUERY_NOTIMP
     if qdcount != 1:                                    # RFC 9619
         return QUERY_FORMERR
@@ -167,12 +179,13 @@ cdef QueryStatus read_query(const uint8_t* wire, size_t wire_len, Query* query) 
 
 cdef void write_header(Writer* writer, const Query* query, uint16_t flags, uint16_t ancount, uint16_t nscount,
                        uint16_t arcount) noexcept nogil:
-    """The header of an answer: QR, and RD and CD as asked, are added to `flags`; OPT must be counted in arcount."""
+    """The header of an answer: QR, and opcode, RD and CD as asked, are added to `flags`; OPT must be counted in arcount.
+    """
     cdef uint8_t* at = reserve_octets(writer, HEADER_SIZE)
     if at == NULL:
         return
     store_u16(at, query.id)
-    store_u16(at + 2, <uint16_t>(QR | flags | (query.flags & (RD | CD))))
+    store_u16(at + 2, <uint16_t>(QR | flags | (query.flags & (OPCODE_MASK | RD | CD))))
     store_u16(at + 4, query.qname_len > 0)
     store_u16(at + 6, ancount)
     store_u16(at + 8, nscount)
@@ -209,8 +222,7 @@ cdef void write_opt(Writer* writer, const Query* query, uint16_t udp_max, uint16
 cdef void write_error(Writer* writer, const Query* query, uint16_t rcode, uint16_t udp_max,
                       uint16_t ede) noexcept nogil:
     """A whole answer without records: header, question as far as it was read, OPT."""
-    cdef uint16_t opcode = query.flags & OPCODE_MASK
-    write_header(writer, query, opcode | (rcode & RCODE_MASK), 0, 0, query.has_edns)
+    write_header(writer, query, rcode & RCODE_MASK, 0, 0, query.has_edns)
     write_question(writer, query)
     write_opt(writer, query, udp_max, rcode, ede)
 

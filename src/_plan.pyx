@@ -8,7 +8,7 @@ import struct
 
 from fastdns._askers cimport free_alarms, make_alarms
 from fastdns._cache cimport DENIAL, SUCCESS, Cache
-from fastdns._counters cimport BLOCK_SLOTS, CACHE_SLOTS, WORKER_UNDECIDED, Counters
+from fastdns._counters cimport BLOCK_SLOTS, CACHE_SLOTS, SYSTEM_SLOTS, SYSTEMS, WORKER_UNDECIDED, Counters, System
 from fastdns._inflight cimport Inflight
 from fastdns._local cimport TtlBounds
 from fastdns._order cimport AddressOrder
@@ -161,7 +161,7 @@ cdef class Plan:
         rules[count].disable_denial = _zone_list(disable_denial)
         return count
 
-    def add_group(self, upstreams, *, failover, bint in_python, bint stream_in_python=True, **options):
+    def add_group(self, upstreams, *, failover, again=(), bint in_python, bint stream_in_python=True, **options):
         """The upstreams of one forward plugin; its number. `options` are Inflight.add_group's."""
         cdef uint32_t count = self.group_count
         cdef Group* groups = <Group*>realloc(self.groups, (count + 1) * sizeof(Group))
@@ -169,7 +169,9 @@ cdef class Plan:
             raise MemoryError
         self.groups = groups
         groups[count].failover = _rcode_bits(failover)
+        groups[count].again = _rcode_bits(again)
         groups[count].in_python = in_python
+        groups[count].passes_on = False
         groups[count].stream_in_python = stream_in_python
         number = self.inflight.add_group(upstreams, counters=self.counters, **options)
         if number != count:
@@ -201,6 +203,18 @@ cdef class Plan:
         block.deadline_ns = deadline_ms * 1000000
         block.slots = slots
         return self.block_count - 1
+
+    def set_manners(self, uint32_t block, uint16_t manners, *, uint32_t gate, System system, size_t counters):
+        """Have a block behave as kube-dns does. See _plan.pyi for the arguments."""
+        if block >= self.block_count:
+            raise IndexError(f"no block {block}")
+        self.tables[gate]
+        self.blocks[block].systems = self._slots_at(counters, <size_t>SYSTEMS * SYSTEM_SLOTS)
+        self.blocks[block].manners = manners
+        self.blocks[block].gate = gate
+        self.blocks[block].system = system
+        if manners & NOTIFY_AS_QUERY:
+            self.takes_notify = True
 
     def set_order(self, uint32_t block, AddressOrder order not None):
         """Put the addresses of a block's answers in order."""
@@ -241,7 +255,7 @@ cdef class Plan:
         return its.step_count - 1
 
     def add_forward_step(self, uint32_t block, uint32_t group, *, bytes zone not None, excluded, next_rcodes,
-                         bint next_on_nodata):
+                         bint next_on_nodata, uint8_t labels_min=0):
         cdef Step* step
         if group >= self.group_count:
             raise IndexError(f"no group {group}")
@@ -250,12 +264,17 @@ cdef class Plan:
         step.excluded = _zone_list(excluded)
         step.next_rcodes = _rcode_bits(next_rcodes)
         step.next_on_nodata = next_on_nodata
+        step.labels_min = labels_min
+        if self.blocks[block].manners & PASS_ON:
+            self.groups[group].passes_on = True
         return self.blocks[block].step_count - 1
 
-    def add_python_step(self, uint32_t block, *, uint16_t qtype=0):
-        """A coroutine plugin: every query of `qtype` (0: every query) that gets here leaves as SLOW_STEP."""
+    def add_python_step(self, uint32_t block, *, uint16_t qtype=0, zones=()):
+        """A coroutine plugin: every query of `qtype` (0: every query), below `zones` if there are any, that gets here
+        leaves as SLOW_STEP."""
         cdef Step* step = self._add_step(block, STEP_PYTHON, 0)
         step.qtype = qtype
+        step.zones = _zone_list(zones)
         return self.blocks[block].step_count - 1
 
     def add_listener(self, blocks, *, server_port=0):
@@ -297,6 +316,14 @@ cdef class Plan:
     def end_snapshot(self, size_t table):
         """Swap the new table in."""
         self.tables[table].end_snapshot()
+
+    def entries(self, size_t table, bytes name not None, uint32_t limit):
+        """NameTable.entries of a table."""
+        return self.tables[table].entries(name, limit)
+
+    def holds(self, size_t table, bytes name not None):
+        """NameTable.holds of a table."""
+        return self.tables[table].holds(name)
 
     def table_stats(self, size_t table):
         """{names, nodes, octets, serial, synced} of a table."""

@@ -74,6 +74,7 @@ cdef void fill_question(Question* question, uint32_t group, const Key* key, uint
     question.fails = 0
     question.retries = 0
     question.without_edns = False
+    question.repeated = False
     question.sent_ns = 0
 
 

@@ -109,6 +109,8 @@ cdef bint _is_wanted_authority(const Reading* reading, const Record* record, con
 
     NSEC and NSEC3 stand at other names of the zone, hence below `zone`, the SOA's, NS's or signer's name (at = 0: none).
     """
+    if reading.keeps_foreign:
+        return True
     if record.rtype in (SOA, NS, DS):
         return _is_above_chain(reading, &record.owner)
     if record.rtype in (NSEC, NSEC3, RRSIG):
@@ -234,11 +236,12 @@ cdef void _count_records(const Reading* reading, Reply* reply) noexcept nogil:
 
 cdef ReplyStatus read_reply(const uint8_t* wire, size_t wire_len, const uint8_t* qname_key, uint16_t qname_len,
                             uint16_t qtype, uint16_t qclass, uint8_t* stored, size_t stored_size, uint16_t* ttl_at,
-                            size_t ttl_at_size, Reply* reply) noexcept nogil:
+                            size_t ttl_at_size, bint keeps_foreign, Reply* reply) noexcept nogil:
     """Check a reply against its question and write what is kept of it to `stored`, its TTLs' offsets to `ttl_at`.
 
     `wire` is one message without a length before it, at most MESSAGE_MAX octets. RFC 5452 section 9.1: what doesn't match
     is not ours; RFC 9267: what matches and is broken is told apart. Its id and its sender are the caller's to check.
+    `keeps_foreign` is for a reply that is only passed on, as kube-dns does it: an SOA or NS of any zone is kept.
     """
     cdef Reading reading
     cdef Writing writing
@@ -256,6 +259,7 @@ cdef ReplyStatus read_reply(const uint8_t* wire, size_t wire_len, const uint8_t*
     reading.count = 0
     reading.glue_at = 0
     reading.has_opt = False
+    reading.keeps_foreign = keeps_foreign
     read_u16(&reader)
     reply.flags = read_u16(&reader)
     qdcount = read_u16(&reader)

@@ -190,7 +190,7 @@ cdef Status read_data(const uint8_t* octets, size_t size, NameData** made) noexc
     if data == NULL:
         return NO_MEMORY
     data.size = <uint32_t>total
-    data.flags = <uint8_t>flags
+    data.flags = flags
     data.set_count = kept
     records = <RecordSet*>(data + 1)
     writer = writer_over(<uint8_t*>(records + kept), total)

@@ -14,7 +14,19 @@ from fastdns.errors import TableError
 
 from fastdns._packet cimport AA, NAME_MAX, RA
 from fastdns._prefetch cimport CACHE_LINE, fetch_ahead
-from fastdns._rrset cimport BROKEN, NO_MEMORY, OK, NameData, Status, data_size, is_whole_name, read_data, sets_of
+from fastdns._rrset cimport (
+    BROKEN,
+    ENTRY,
+    NO_MEMORY,
+    OK,
+    NameData,
+    Status,
+    data_size,
+    is_whole_name,
+    octets_of,
+    read_data,
+    sets_of,
+)
 from fastdns._wire cimport (
     Reader,
     read_octets,
@@ -534,6 +546,81 @@ cdef void find_name(const Table* table, const uint8_t* name_key, const uint8_t* 
     end_walk(&walk, name_key, label_at, label_count, match)
 
 
+# --- entries of kube-dns's tree ---------------------------------------------------------------------------------------
+
+cdef inline bint _is_entry(const Node* node) noexcept nogil:
+    return node.data != NULL and (node.data.flags & ENTRY) != 0
+
+
+cdef inline bint _is_star(const uint8_t* label) noexcept nogil:
+    return label[0] == 1 and label[1] == 42
+
+
+cdef list _describe_sets(const NameData* data):
+    """[(type, form, ttl, count, octets)] of what a name holds."""
+    cdef uint8_t index
+    return [
+        (sets_of(data)[index].rtype, sets_of(data)[index].form, sets_of(data)[index].ttl, sets_of(data)[index].count,
+         octets_of(data, &sets_of(data)[index])[:sets_of(data)[index].size])
+        for index in range(data.set_count)
+    ]
+
+
+cdef class _EntrySearch:
+    """A bounded walk over the nodes that a name with stars means."""
+
+    cdef const Table* table
+    cdef const uint8_t* name
+    cdef uint8_t label_at[128]
+    cdef uint32_t budget        # names that may still be looked at
+    cdef list found
+
+    cdef bint _spend(self):
+        if self.budget == 0:
+            return False
+        self.budget -= 1
+        return True
+
+    cdef void _take_entry(self, const Node* node, bytes above):
+        self.found.append((_label_of(node)[:node.label_len + 1] + above, _describe_sets(node.data)))
+
+    cdef void _take_entries(self, const Node* node, bytes above):
+        """All entries right below a node, whose name is `above`."""
+        cdef uint32_t slot
+        cdef const Node* child
+        for slot in range(node.child_capacity):
+            child = node.children[slot].node
+            if child != NULL and self._spend() and _is_entry(child):
+                self._take_entry(child, above)
+
+    cdef void _step(self, const Node* node, bytes above, uint8_t left):
+        """Go on below a node with `left` labels of the name left of its own."""
+        cdef const uint8_t* label = self.name + self.label_at[left - 1]
+        cdef const Node* child
+        cdef uint32_t slot
+        if left == 1 and _is_star(label):
+            self._take_entries(node, above)
+        elif _is_star(label):
+            for slot in range(node.child_capacity):
+                child = node.children[slot].node
+                if child == NULL or _label_of(child)[1] == 95 or _is_entry(child):      # `_`
+                    continue
+                if not self._spend():
+                    return
+                self._step(child, _label_of(child)[:child.label_len + 1] + above, left - 1)
+        else:
+            child = find_child(self.table, node, label)
+            if child == NULL or not self._spend():
+                return
+            if left > 1:
+                if not _is_entry(child):
+                    self._step(child, _label_of(child)[:child.label_len + 1] + above, left - 1)
+            elif _is_entry(child):
+                self._take_entry(child, above)
+            else:
+                self._take_entries(child, _label_of(child)[:child.label_len + 1] + above)
+
+
 # --- for Python -----------------------------------------------------------------------------------------------------
 
 cdef class NameTable:
@@ -616,3 +703,36 @@ cdef class NameTable:
         data = match.node.data
         types = [] if data == NULL else [sets_of(data)[i].rtype for i in range(data.set_count)]
         return match.zone.name[:match.zone.name_len], match.remaining, data != NULL, types
+
+    def entries(self, bytes name not None, uint32_t limit):
+        """The entries that a name of kube-dns's tree means: itself if it is an ENTRY, those below it if it is a node.
+
+        A label `*` stands for each node that doesn't begin with `_`; as the first label for all entries. At most
+        `limit` names are looked at.
+        """
+        cdef _EntrySearch search = _EntrySearch()
+        cdef uint8_t count = 0
+        cdef size_t at = 0
+        if not is_whole_name(<const uint8_t*>name, <size_t>len(name), True):
+            raise ValueError("not a canonical name on the wire")
+        while name[at]:
+            search.label_at[count] = <uint8_t>at
+            count += 1
+            at += <size_t>name[at] + 1
+        search.table = self.live
+        search.name = <const uint8_t*>name
+        search.budget = limit
+        search.found = []
+        if count:
+            search._step(self.live.root, b"\0", count)
+        return search.found
+
+    def holds(self, bytes name not None):
+        """What a canonical wire name holds: (flags, sets as in `entries`); None: nothing."""
+        cdef Node* path[128]
+        cdef uint8_t depth
+        cdef const Node* node
+        if not is_whole_name(<const uint8_t*>name, <size_t>len(name), True):
+            raise ValueError("not a canonical name on the wire")
+        node = _path_to(self.live, <const uint8_t*>name, path, &depth, False)
+        return None if node == NULL or node.data == NULL else (node.data.flags, _describe_sets(node.data))

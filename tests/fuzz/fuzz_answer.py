@@ -11,8 +11,10 @@ import mmap
 import socket
 
 from fastdns import _message, _packet, _stored, errors
-from fastdns._counters import Counters
+from fastdns._answer import Reason
+from fastdns._counters import Counters, System
 from fastdns._engine import Engine
+from fastdns._plan import Manner
 from fastdns._rrset import Form
 from fastdns._udp import UdpListener
 from tests.fuzz import fuzz_trie
@@ -38,6 +40,18 @@ NAME_SERVERS = deltas.put(
     deltas.record_set(2, Form.ZONED, 30, 1, deltas.sized(deltas.labels("kubernetes.default.svc"))),
 )
 
+KUBE_DNS = (
+    deltas.zone(".", flags=1760)  # all that only kube-dns has
+    + deltas.put(
+        "_p._t.a", deltas.record_set(33, Form.PRIMARY_ZONED, 30, 1, deltas.sized(bytes(6) + deltas.labels("a")))
+    )
+    + deltas.put("a", deltas.record_set(1, Form.FIXED, 30, 80, bytes(320)), flags=24)
+    + deltas.put("rev", deltas.record_set(12, Form.PRIMARY_ZONED, 30, 1, deltas.sized(deltas.labels("a"))), flags=128)
+    + deltas.synced()
+)
+MADE_IN_PYTHON = (Reason.SLOW_RARE, Reason.SLOW_CHAOS)
+MANNERS = Manner.REFUSE_ANY | Manner.REFUSE_UNSYNCED | Manner.CHAOS_IN_PYTHON | Manner.ANY_CLASS | Manner.NO_OPT
+
 
 def seed(delta: bytes, name: str, qtype: int, options: int = 0) -> bytes:
     edns = b"\0\0\x29\x04\xd0\0\0\x80\0\0\0" if options & 1 else b""
@@ -51,6 +65,13 @@ SEEDS += [seed(delta, "a.b.svc.cluster.local", 1, 1) for delta in fuzz_trie.SEED
 SEEDS += [
     seed(deltas.zone(".") + deltas.put("*", deltas.cname("a.b")) + deltas.put("a.b", deltas.cname("*")), "x", 1),
     seed(deltas.zone(".", flags=28) + deltas.put("*.b", deltas.cname("x")), "b", 1, 3),
+    seed(KUBE_DNS, "_p._t.a", 33, 2),
+    seed(KUBE_DNS, "a", 1, 3),
+    seed(KUBE_DNS, "*.a", 33),
+    seed(KUBE_DNS, "rev", 16),
+    seed(KUBE_DNS, "ns", 2, 4),
+    seed(KUBE_DNS, "a", 255, 4),
+    seed(KUBE_DNS, "a", 1, 7),
 ]
 
 
@@ -82,12 +103,14 @@ def check_size(answer: bytes, query: bytes, options: int) -> None:
 
 
 def make_engine(delta: ctypes.Array[ctypes.c_char], options: int) -> tuple[Engine, int]:
-    engine = Engine(Counters(mmap.mmap(-1, 8 * 512)), inflight_max=4)
+    engine = Engine(Counters(mmap.mmap(-1, 8 * 1024)), inflight_max=4)
     block = engine.add_block(
         b"\0", udp_max=512 if options & 2 else 4096, rotate=True, deadline_ms=1, log=True, errors=True, counters=256
     )
     table = engine.add_table()
     engine.add_table_step(block, table, fallthrough=[])
+    if options & 4:
+        engine.set_manners(block, MANNERS, gate=table, system=System.SYSTEM_AUTH, counters=512)
     with contextlib.suppress(errors.TableError):
         engine.apply(table, delta)
     return engine, engine.add_listener([block])
@@ -116,7 +139,7 @@ def run(data: bytes) -> object:
         answer = engine.ask(exact, listener, remote=("fd00::1", 53), is_stream=is_stream)
         if isinstance(answer, int):
             (slow,) = engine.slow_queries()
-            assert engine.chain(slow.token) is not None
+            assert slow.reason in MADE_IN_PYTHON or engine.chain(slow.token) is not None
             engine.reply_rcode(slow.token, 2, 22)
             ((_, answer),) = engine.completed()
         rcodes.append(check_answer(answer, query) if answer else None)

@@ -23,8 +23,8 @@ def zone(name: bytes = ZONE) -> bytes:
     return b"\3" + name + bytes.fromhex("0000 0400 0400 0400 0000001e") + len(SOA).to_bytes(2, "big") + SOA
 
 
-def put(name: bytes, *sets: bytes) -> bytes:
-    data = b"\0\0" + bytes([len(sets)]) + b"".join(sets)
+def put(name: bytes, *sets: bytes, flags: int = 0) -> bytes:
+    data = flags.to_bytes(2, "big") + bytes([len(sets)]) + b"".join(sets)
     return b"\1" + name + len(data).to_bytes(4, "big") + data
 
 
@@ -43,6 +43,7 @@ SEEDS = [
     put(NAMES[5], record_set(16, 1, 1, b"\0\6\5hello")) + b"\2" + NAMES[5],
     zone() + put(NAMES[1], record_set(12, 2, 1, b"\0\2\1a"), record_set(28, 0, 1, bytes(16))),
     zone(b"\0") + put(b"\0", record_set(5, 3, 1, b"\0\2\1a")),
+    zone() + put(NAMES[1], record_set(33, 3, 1, b"\0\x08" + bytes(6) + b"\1a")) + put(NAMES[2], flags=32) + b"\5\1",
     b"\2" + NAMES[2],
     b"",
 ]
@@ -62,6 +63,8 @@ def run(data: bytes) -> object:
     with contextlib.suppress(errors.TableError):
         table.apply(exact)
     found = [table.find(name) for name in NAMES]
+    entries = [len(table.entries(name, 20)) for name in NAMES]
+    held = [table.holds(name) for name in NAMES]
     while table.reclaim(10):
         pass
     stats = table.stats()
@@ -70,4 +73,6 @@ def run(data: bytes) -> object:
         stats["names"],
         stats["synced"],
         tuple(answer and (answer[1], answer[2], tuple(answer[3])) for answer in found),
+        tuple(entries),
+        tuple(one and (one[0], len(one[1])) for one in held),
     )
