@@ -190,6 +190,13 @@ class Hosts:
     fallthrough_unsupported: bool = False
 
 
+class Dialect(enum.StrEnum):
+    """Whose names a cluster's objects get."""
+
+    COREDNS = "coredns"
+    KUBEDNS = "kube-dns"
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Kubernetes:
     """plugin kubernetes: where the cluster is, what of it is served, and how."""
@@ -215,6 +222,7 @@ class Kubernetes:
     apiserver_qps: float = 0.0
     apiserver_burst: int = 0
     apiserver_max_inflight: int = 0
+    dialect: Dialect = Dialect.COREDNS
 
 
 class Protocol(enum.StrEnum):
@@ -252,6 +260,9 @@ class HealthCheck:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Forward:
+    """plugin forward. No words of a Corefile: `again` are rcodes for which the same upstream is asked once more; names of
+    fewer than `labels_min` labels are SERVFAIL."""
+
     zone: str
     upstreams: tuple[Upstream, ...]
     excluded: tuple[str, ...] = ()
@@ -273,6 +284,29 @@ class Forward:
     failover: tuple[int, ...] = ()
     failfast_all_unhealthy_upstreams: bool = False
     source_address: str = ""
+    again: tuple[int, ...] = ()
+    labels_min: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SkyDns:
+    """How kube-dns answers where a Corefile's server doesn't: no word of a Corefile.
+
+    `federations` are names and their domains.
+    """
+
+    domain: str
+    federations: tuple[tuple[str, str], ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class KubeDnsPages:
+    """kube-dns's /readiness and /cache, and its metrics: on both ports, if there is a `metrics_port`."""
+
+    port: int = 8081
+    metrics_port: int = 0
+    metrics_path: str = "/metrics"
+    metrics_prefix: str = "skydns_skydns_"
 
 
 Plugin = (
@@ -293,6 +327,8 @@ Plugin = (
     | Hosts
     | Kubernetes
     | Forward
+    | SkyDns
+    | KubeDnsPages
 )
 
 

@@ -22,5 +22,9 @@ def test_every_word_has_its_place() -> None:
     assert len(set(order.ORDER)) == len(order.ORDER)
 
 
+NO_WORDS = {"skydns", "kubednspages"}
+"""What kube-dns's command line alone makes."""
+
+
 def test_every_plugin_has_its_word() -> None:
-    assert {kind.__name__.lower() for kind in model.Plugin.__args__} == set(order.PARSERS)
+    assert {kind.__name__.lower() for kind in model.Plugin.__args__} - NO_WORDS == set(order.PARSERS)
