@@ -173,3 +173,7 @@ class ExtendedError(enum.IntEnum):
     NO_REACHABLE_AUTHORITY = 22
     NETWORK_ERROR = 23
     INVALID_DATA = 24
+
+
+NODE_PLACE = b"\5_node"
+"""Below kube-dns's zone: a name that is in the table alone, whose TXT is `ZONE.REGION` of a node (kubernetes/skydns.py)."""

@@ -17,8 +17,20 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 
+from fastdns import errors
 from fastdns.config import model
-from fastdns.kubernetes import client, manifests, metrics, objects, reflector, state, treecache
+from fastdns.kubernetes import (
+    client,
+    configmap,
+    manifests,
+    metrics,
+    nodeplace,
+    objects,
+    reflector,
+    skycache,
+    state,
+    treecache,
+)
 from fastdns.kubernetes.objects import Kind
 from fastdns.kubernetes.reflector import Change, Op
 
@@ -26,6 +38,8 @@ logger = logging.getLogger(__name__)
 
 STATE_INTERVAL = 60.0
 MANIFESTS_INTERVAL = 1.0
+SERIAL_INTERVAL = 60.0
+PLACE_INTERVAL = 10.0
 STATE_STEP = 500
 """Entries of the state file that are written before the event loop gets its turn."""
 BATCHES_WAITING = 4
@@ -64,7 +78,11 @@ class Cluster:
     ) -> None:
         self.config = config
         self.metrics = metrics.Metrics()
-        self.tree = treecache.TreeCache(config, local_ips=local_ips, clock=clock, complain=logger.warning)
+        self.tree: treecache.TreeCache | skycache.SkyCache
+        if config.dialect is model.Dialect.KUBEDNS:
+            self.tree = skycache.SkyCache(config, clock=clock, complain=logger.warning)
+        else:
+            self.tree = treecache.TreeCache(config, local_ips=local_ips, clock=clock, complain=logger.warning)
         self._on_delta = on_delta
         self._state_path = state_path
         self._clock = clock
@@ -77,6 +95,9 @@ class Cluster:
         self._listed: set[Kind] = set()
         self._from_snapshot = False
         self._is_changed = False
+        self._is_place_wanted = False
+        self._is_held = False
+        self._configmap: configmap.Follower | None = None
 
     # --- what others ask ---------------------------------------------------------------------------------------------
 
@@ -121,13 +142,38 @@ class Cluster:
             self._own(self._follow_manifests())
             return
         self._start_reflectors(asyncio.get_running_loop())
-        if self._state_path:
+        if isinstance(self.tree, skycache.SkyCache):
+            self._own(self._keep_serial())
+        elif self._state_path:
             self._own(self._stand_in())
             self._own(self._keep_state())
+
+    def hold_sync(self) -> None:
+        """Don't be synced before `release_sync`, even if every list is complete."""
+        self._is_held = True
+
+    def release_sync(self) -> None:
+        self._is_held = False
+        self._check_synced()
+        self._send()
+
+    def follow_configmap(self, namespace: str, name: str, take: configmap.Take) -> None:
+        """Give `take` the keys of a ConfigMap, in another thread, now and each time that they change."""
+        if self._client is not None and self._configmap is None:
+            self._configmap = configmap.Follower(self._client, namespace=namespace, name=name, take=take)
+            self._configmap.start()
+
+    def follow_place(self) -> None:
+        """Find out where a node is, which federations need: once, and then for ever."""
+        if not self._is_place_wanted and isinstance(self.tree, skycache.SkyCache) and self._client is not None:
+            self._is_place_wanted = True
+            self._own(self._find_place(self.tree, self._client))
 
     async def stop(self) -> None:
         """End all watches, and wait for them a little; what is known stays, and can still be asked for."""
         self._stopping.set()
+        if self._configmap is not None:
+            self._configmap.stop()
         for one in self._reflectors:
             one.stop()
         for task in self._tasks:
@@ -157,13 +203,16 @@ class Cluster:
 
     def _start_reflectors(self, loop: asyncio.AbstractEventLoop) -> None:
         self._client = client.Client(self.config, counts=self.metrics, wait=self._stopping.wait, clock=self._clock)
-        wanted = reflector.resources(
-            pods=self.config.pods == "verified",
-            endpoints=not self.config.noendpoints,
-            imports=bool(self.config.multicluster),
-            labels=self.config.labels,
-            namespace_labels=self.config.namespace_labels,
-        )
+        if self.config.dialect is model.Dialect.KUBEDNS:
+            wanted = reflector.plain_resources()
+        else:
+            wanted = reflector.resources(
+                pods=self.config.pods == "verified",
+                endpoints=not self.config.noendpoints,
+                imports=bool(self.config.multicluster),
+                labels=self.config.labels,
+                namespace_labels=self.config.namespace_labels,
+            )
         for resource in wanted:
             one = reflector.Reflector(
                 resource, self._client, self._deliverer(loop), counts=self.metrics, complain=logger.warning
@@ -229,6 +278,11 @@ class Cluster:
             logger.info("%s: %d objects were gone when listed again", kind, gone)
         self._listing.discard(kind)
         self._listed.add(kind)
+        self._check_synced()
+
+    def _check_synced(self) -> None:
+        if self._is_held or not self._listed:
+            return
         if self._listed.issuperset(self._kinds()) and not self.tree.is_synced:
             self.tree.set_synced(True)
             self._from_snapshot = False
@@ -255,6 +309,31 @@ class Cluster:
         kind = "headless_with_selector" if headless else "cluster_ip"
         self.metrics.observe(metrics.PROGRAMMING_DURATION, max(self._clock() - since, 0.0), kind)
 
+    # --- kube-dns alone ----------------------------------------------------------------------------------------------
+
+    async def _keep_serial(self) -> None:
+        """The SOA's serial moves with the hour, whatever the cluster does."""
+        while True:
+            await asyncio.sleep(SERIAL_INTERVAL)
+            self._send()
+
+    async def _find_place(self, tree: skycache.SkyCache, api: client.Client) -> None:
+        complaint = ""
+        while True:
+            try:
+                place = await asyncio.to_thread(nodeplace.find_place, api)
+                if place:
+                    tree.set_place(place)
+                    self._send()
+                    return
+                text = "no node has the labels of a zone and a region"
+            except errors.ApiError as error:
+                text = str(error)
+            if text != complaint:
+                logger.warning("federations: %s", text)
+                complaint = text
+            await asyncio.sleep(PLACE_INTERVAL)
+
     # --- from files --------------------------------------------------------------------------------------------------
 
     async def _follow_manifests(self) -> None:
@@ -270,7 +349,8 @@ class Cluster:
             await asyncio.sleep(MANIFESTS_INTERVAL)
 
     def _take_manifests(self, found: dict[Kind, list[objects.AnyObject]]) -> None:
-        slices = Kind.ENDPOINTS if found[Kind.ENDPOINTS] else Kind.ENDPOINTSLICES
+        is_kubedns = self.config.dialect is model.Dialect.KUBEDNS
+        slices = Kind.ENDPOINTS if found[Kind.ENDPOINTS] or is_kubedns else Kind.ENDPOINTSLICES
         wanted = [Kind.NAMESPACES, Kind.SERVICES]
         wanted += [] if self.config.noendpoints and not self.config.multicluster else [slices]
         wanted += [Kind.SERVICEIMPORTS] if self.config.multicluster else []

@@ -445,6 +445,14 @@ def _is_older(version: str, than: str) -> bool:
     return version.isdecimal() and than.isdecimal() and int(version) < int(than)
 
 
+def plain_resources() -> list[Resource]:
+    """What kube-dns watches."""
+    return [
+        Resource(Kind.SERVICES, "/api/v1/services"),
+        Resource(Kind.ENDPOINTS, "/api/v1/endpoints"),
+    ]
+
+
 def resources(*, pods: bool, endpoints: bool, imports: bool, labels: str, namespace_labels: str) -> list[Resource]:
     """What has to be watched, with the selectors that the API server applies for us."""
     labelled = {"labelSelector": labels} if labels else {}
