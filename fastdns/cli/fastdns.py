@@ -85,7 +85,7 @@ def check(options: argparse.Namespace) -> int:
 
 def serve(options: argparse.Namespace, *, beside: companion.Companion | None = None) -> int:
     """Run the server until it ends; `beside` is a front end's own process, which is running already."""
-    from fastdns.server import configuration, cpus, output, supervisor, worker
+    from fastdns.server import configuration, cpus, output, sources, supervisor, worker
 
     raise_file_limit()
     config = configuration.load(options.conf, port=options.port)
@@ -96,8 +96,7 @@ def serve(options: argparse.Namespace, *, beside: companion.Companion | None = N
     server = supervisor.Supervisor(
         config,
         supervisor.Options(
-            path=options.conf,
-            port=options.port,
+            source=sources.Corefile(options.conf, options.port),
             workers=workers,
             state_dir=options.state_dir,
             pidfile=options.pidfile,

@@ -11,6 +11,8 @@ import math
 from collections.abc import Iterable, Sequence
 
 from fastdns import _counters, _engine, _order
+from fastdns._counters import System
+from fastdns._plan import Manner
 from fastdns.config import model
 from fastdns.dns import names
 from fastdns.server import hosts, metrics
@@ -19,6 +21,17 @@ UDP_OURS = 1232  # octets: no fragments on common paths (RFC 9715)
 DEADLINE = 4.0  # seconds for a query, all upstreams and retries together: below a stub resolver's 5
 CACHE_OCTETS = 512  # of memory for each entry of a cache's capacity
 HINFO = 13
+IN_ADDR = "in-addr.arpa."
+KUBE_DNS = (
+    Manner.REFUSE_ANY
+    | Manner.REFUSE_UNSYNCED
+    | Manner.CHAOS_IN_PYTHON
+    | Manner.ANY_CLASS
+    | Manner.NOTIFY_AS_QUERY
+    | Manner.NO_OPT
+    | Manner.SILENT
+    | Manner.PASS_ON
+)
 POLICIES = {"random": 0, "round_robin": 1, "sequential": 2}
 
 
@@ -123,12 +136,30 @@ def add_block(program: Program, place: metrics.BlockPlace) -> None:
         counters=place.first,
     )
     program.blocks.append(place)
+    skydns = found.get(model.SkyDns)
+    if isinstance(skydns, model.SkyDns):
+        set_manners(program, number, place, skydns)
     for position in order_steps(config_block.plugins):
         plugin = config_block.plugins[position]
         if isinstance(plugin, model.Loadbalance):
             set_order(program, number, metrics.key_of(program.config, place.block, position), plugin)
         else:
             add_step(program, number, place, position, plugin)
+
+
+def set_manners(program: Program, number: int, place: metrics.BlockPlace, plugin: model.SkyDns) -> None:
+    """What kube-dns does before it looks at the name; and in which of its systems it counts the block's answers."""
+    layout = metrics.lay_out(program.config)
+    config_block = program.config.blocks[place.block]
+    cluster = next(one for one in config_block.plugins if isinstance(one, model.Kubernetes))
+    system, manners = System.SYSTEM_RECURSIVE, KUBE_DNS
+    if config_block.zone == plugin.domain:
+        system = System.SYSTEM_AUTH
+    elif config_block.zone != ".":
+        system = System.SYSTEM_REVERSE
+        manners |= Manner.PTR_ALONE if config_block.zone == IN_ADDR else 0
+    gate = program.clusters.index(cluster)
+    program.engine.set_manners(number, manners, gate=gate, system=system, counters=layout.systems)
 
 
 def order_steps(plugins: Sequence[model.Plugin]) -> list[int]:
@@ -176,6 +207,9 @@ def add_step(program: Program, number: int, place: metrics.BlockPlace, position:
             step = engine.add_table_step(number, table, fallthrough=encode_zones(zones))
         case model.Cache():
             step = engine.add_cache_step(number, program.caches[key])
+        case model.SkyDns() if plugin.federations:
+            federations = [f"{name}.svc.{plugin.domain}" for name, _ in plugin.federations]
+            step = engine.add_python_step(number, zones=encode_zones(federations))
         case model.Forward():
             group = program.groups[key]
             step = engine.add_forward_step(
@@ -185,6 +219,7 @@ def add_step(program: Program, number: int, place: metrics.BlockPlace, position:
                 excluded=encode_zones(plugin.excluded),
                 next_rcodes=plugin.next,
                 next_on_nodata=plugin.next_on_nodata,
+                labels_min=plugin.labels_min,
             )
         case model.Loop():
             step = engine.add_python_step(number, qtype=HINFO)
@@ -227,6 +262,7 @@ def add_group(engine: _engine.Engine, plugin: model.Forward, place: metrics.Grou
         max_connect_attempts=plugin.max_connect_attempts,
         failfast=plugin.failfast_all_unhealthy_upstreams,
         failover=plugin.failover,
+        again=plugin.again,
         source_address=plugin.source_address,
         in_python=asks_in_python(plugin),
         first_slot=place.first,

@@ -7,6 +7,7 @@ lists the clusters again and sends snapshots that swap in.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import gc
 import hashlib
@@ -17,12 +18,12 @@ import pickle
 import socket
 import struct
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from fastdns import errors
 from fastdns.config import interfaces, model
 from fastdns.server import compile as compiler
-from fastdns.server import configuration, frames, output, publish, reload, worker
+from fastdns.server import frames, output, publish, reload, sources, worker
 from fastdns.server.frames import Kind
 
 if typing.TYPE_CHECKING:
@@ -39,14 +40,13 @@ ADOPTION_TIMEOUT = 60.0
 class Setup:
     config: model.Config
     generation: int
-    path: str
-    port: int
+    source: sources.Source
     state_dir: str
     output: worker.Options
 
 
 def main(setup: Setup, channel: frames.Channel) -> int:
-    output.start_logging(as_json=setup.output.as_json)
+    output.start_style(setup.output)
     asyncio.run(Control(setup, channel).run())
     return 0
 
@@ -71,8 +71,11 @@ class Control:
             load=self._load,
             adopt=self._adopt,
             on_failure=lambda: self._tell(Kind.RELOAD_FAILED),
+            name=self._setup.source.name,
         )
         await self._start_clusters(self._setup.config)
+        if isinstance(self._setup.source, sources.KubeDns):
+            self._start_kubedns(self._setup.source)
         loop.add_reader(self._channel.fileno(), self._on_message)
         reloading = loop.create_task(self._reloader.run())
         self._look()
@@ -81,9 +84,9 @@ class Control:
         await asyncio.gather(*(one.stop() for one in self._clusters.values()), return_exceptions=True)
 
     def _load(self) -> model.Config:
-        if self._setup.path == configuration.STDIN:
-            return self._configs[self._serving]  # it can be read once only
-        return configuration.load(self._setup.path, port=self._setup.port)
+        if not self._setup.source.is_readable_again:
+            return self._configs[self._serving]
+        return self._setup.source.load()
 
     def _on_message(self) -> None:
         messages = self._channel.receive()
@@ -101,6 +104,8 @@ class Control:
                     self._settle(message.payload[4:].decode() or "rejected")
                 case Kind.REPORT:
                     self._report()
+                case Kind.SHOW_TREE:
+                    self._show_tree()
                 case Kind.STOP if not self._ended.done():
                     self._ended.set_result(None)
 
@@ -116,6 +121,9 @@ class Control:
         for plugin in wanted:
             self._clusters[plugin] = self._make_cluster(plugin, config)
             await self._clusters[plugin].start()
+        if has_federations(config):
+            for one in self._clusters.values():
+                one.follow_place()
         return wanted
 
     def _make_cluster(self, plugin: model.Kubernetes, config: model.Config) -> clusters.Cluster:
@@ -190,6 +198,46 @@ class Control:
         self._tell(Kind.METRICS, fds=(fd,))
         os.close(fd)
 
+    def _show_tree(self) -> None:
+        """kube-dns's page /cache."""
+        tree: dict[str, object] = next((one.tree.dump() for one in self._clusters.values()), {})
+        fd = frames.share_octets(json.dumps(tree, indent="\t", ensure_ascii=False).encode())
+        self._tell(Kind.TREE, fds=(fd,))
+        os.close(fd)
+
+    # --- kube-dns -----------------------------------------------------------------------------------------------------
+
+    def _start_kubedns(self, source: sources.KubeDns) -> None:
+        """Follow its ConfigMap, if it is to be had from the API server; give up if the cluster can't be listed."""
+        loop = asyncio.get_running_loop()
+        if source.flags.config_map:
+            self._follow_configmap(source, loop)
+        loop.call_later(source.flags.initial_sync_timeout, self._check_first_sync)
+
+    def _follow_configmap(self, source: sources.KubeDns, loop: asyncio.AbstractEventLoop) -> None:
+        def take(data: Mapping[str, str]) -> None:
+            source.take(data)
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(self._reloader.look_soon)
+
+        for one in self._clusters.values():
+            one.hold_sync()
+            one.follow_configmap(source.flags.config_map_namespace, source.flags.config_map, take)
+        self._reloader.on_looked = self._release_sync
+
+    def _release_sync(self) -> None:
+        for one in self._clusters.values():
+            one.release_sync()
+
+    def _check_first_sync(self) -> None:
+        if self._find_first_unsynced():
+            self._tell(
+                Kind.FATAL, b"Timeout waiting for initialization: services and endpoints were not listed in time"
+            )
+
+    def _find_first_unsynced(self) -> bool:
+        return not all(one.is_synced for one in self._clusters.values())
+
     # --- reload -------------------------------------------------------------------------------------------------------
 
     async def _adopt(self, config: model.Config) -> None:
@@ -238,6 +286,14 @@ class Control:
     def _settle(self, reason: str) -> None:
         if self._verdict is not None and not self._verdict.done():
             self._verdict.set_result(reason)
+
+
+def has_federations(config: model.Config) -> bool:
+    return any(
+        isinstance(plugin, model.SkyDns) and bool(plugin.federations)
+        for block in config.blocks
+        for plugin in block.plugins
+    )
 
 
 def find_local_ips(config: model.Config, plugin: model.Kubernetes) -> list[str]:

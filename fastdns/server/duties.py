@@ -49,6 +49,10 @@ class Duties:
         self._forwarders: dict[int, exchange.Forwarder] = {}
         self._logs: dict[int, tuple[model.LogRule, ...]] = {}
         self._failures: dict[int, failures.FailureLog] = {}
+        # kube-dns says nothing where no upstream does
+        self._is_silent = any(
+            isinstance(one, model.SkyDns) for block in owner.setup.config.blocks for one in block.plugins
+        )
         for number, place in enumerate(self._program.blocks):
             self._prepare_block(number, place)
 
@@ -199,7 +203,10 @@ class Duties:
             reply = await self._forwarders[group].exchange(query.wire, is_stream=query.is_stream)
         except errors.UpstreamError as error:
             self._tell_failure(query, error)
-            self._engine.reply_rcode(query.token, error.rcode, EDE_NETWORK)
+            if self._is_silent:
+                self._engine.reply(query.token, b"")
+            else:
+                self._engine.reply_rcode(query.token, error.rcode, EDE_NETWORK)
             return
         if not self._engine.reply_upstream(query.token, reply.wire):
             self._engine.reply_rcode(query.token, SERVFAIL, EDE_NETWORK)

@@ -21,6 +21,7 @@ from fastdns.config import model
 from fastdns.server import families, metrics
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+LE_LABEL = re.compile(rb'\{(?:le="([^"]*?)(?:\.0)?")(?:,([^}]*))?\}')
 PAGE = os.sysconf("SC_PAGE_SIZE")
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -47,6 +48,16 @@ def render(totals: families.Totals) -> bytes:
         if totals.family(name).kind == "counter" and not name.endswith("_total"):
             page = re.sub(rb"(?m)^(# HELP |# TYPE |)%s_total(?=[ {])" % name.encode(), rb"\1" + name.encode(), page)
     return page
+
+
+def render_as_go(totals: families.Totals) -> bytes:
+    """As Go's client writes it: `le` is the last label, and a whole number has no fraction there."""
+
+    def turn(match: re.Match[bytes]) -> bytes:
+        others = match[2] + b"," if match[2] else b""
+        return b'{%sle="%s"}' % (others, match[1])
+
+    return LE_LABEL.sub(turn, render(totals))
 
 
 def make_plain(name: str, family: families.Family, series: Mapping[families.Labels, float]) -> core.Metric:
@@ -78,6 +89,10 @@ def format_bound(bound: float) -> str:
 def describe_build(totals: families.Totals) -> None:
     labels = (fastdns.__version__, "", f"python{platform.python_version()}")
     totals.raise_to("coredns_build_info", 1, labels)
+    describe_interpreter(totals)
+
+
+def describe_interpreter(totals: families.Totals) -> None:
     totals.raise_to("python_info", 1, (platform.python_implementation(), *platform.python_version_tuple()))
     for generation, stats in enumerate(gc.get_stats()):
         totals.add("python_gc_collections_total", stats["collections"], (str(generation),))

@@ -11,7 +11,17 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastdns._counters import BlockSlot, CacheSlot, Dimension, GroupSlot, UpstreamSlot, WorkerSlot
+from fastdns._counters import (
+    BlockSlot,
+    CacheSlot,
+    Dimension,
+    GroupSlot,
+    System,
+    SystemDimension,
+    SystemSlot,
+    UpstreamSlot,
+    WorkerSlot,
+)
 from fastdns.server import metrics
 
 Slots = memoryview  # of one worker, cast to "Q"
@@ -44,6 +54,10 @@ RCODES = {
 }
 SIZE_BOUNDS = (0, 100, 200, 300, 400, 511, 1023, 2047, 4095, 8291, 16e3, 32e3, 48e3, 64e3)
 DURATION_BOUNDS = tuple(0.00025 * 2**power for power in range(16))
+SYSTEMS = {System.SYSTEM_AUTH: "auth", System.SYSTEM_REVERSE: "reverse", System.SYSTEM_RECURSIVE: "recursive"}
+CAUSES = ("nxdomain", "servfail", "refused", "truncated", "overflow")
+SYSTEM_DURATION_BOUNDS = (0.001, 0.003, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+SYSTEM_SIZE_BOUNDS = (0, 512, 1024, 1500, 2048, *range(4096, 65537, 4096))
 SLIM_BOUNDS = tuple(0.00025 * 10**power for power in range(5))
 
 
@@ -185,6 +199,23 @@ KNOWN: dict[str, Family] = {
 }
 
 
+SKYDNS: dict[str, Family] = {
+    "dns_request_count_total": Family("counter", "Counter of DNS requests made.", ("system",)),
+    "dns_request_duration_seconds": Family(
+        "histogram",
+        "Histogram of the time (in seconds) each request took to resolve.",
+        ("system",),
+        SYSTEM_DURATION_BOUNDS,
+    ),
+    "dns_response_size_bytes": Family(
+        "histogram", "Size of the returns response in bytes.", ("system",), SYSTEM_SIZE_BOUNDS
+    ),
+    "dns_error_count_total": Family("counter", "Counter of DNS requests resulting in an error.", ("system", "cause")),
+    "dns_cachemiss_count_total": Family("counter", "Counter of DNS requests that result in a cache miss.", ("cache",)),
+}
+"""By kube-dns's names, to which the configuration gives a prefix."""
+
+
 @dataclasses.dataclass(slots=True)
 class Histogram:
     buckets: list[int]  # not cumulative; the last is +Inf
@@ -218,6 +249,7 @@ class Totals:
         held.sum += total
 
     def merge(self, other: Totals, *, gauges: bool) -> None:
+        self.foreign |= other.foreign
         for name, series in other.values.items():
             if gauges or self.family(name).kind != "gauge":
                 for labels, value in series.items():
@@ -254,7 +286,33 @@ def read_worker(layout: metrics.Layout, slots: Slots, totals: Totals) -> None:
         totals.raise_to("coredns_hosts_entries", slots[hosts.first + metrics.HOSTS_ENTRIES], (hosts.path,))
         reloaded = slots[hosts.first + metrics.HOSTS_RELOADED] / 1e3
         totals.raise_to("coredns_hosts_reload_timestamp_seconds", reloaded)
+    if layout.systems >= 0:
+        read_systems(slots, layout.systems, layout.systems_prefix, totals)
     read_process(slots, totals)
+
+
+def read_systems(slots: Slots, first: int, prefix: str, totals: Totals) -> None:
+    """What kube-dns counts, by system; one that has answered nothing isn't there."""
+    totals.foreign |= {prefix + name: family for name, family in SKYDNS.items()}
+    for system, word in SYSTEMS.items():
+        start = first + system * SystemSlot.SYSTEM_SLOTS
+        if not slots[start + SystemSlot.SYSTEM_REQUESTS]:
+            continue
+        totals.add(f"{prefix}dns_request_count_total", slots[start + SystemSlot.SYSTEM_REQUESTS], (word,))
+        for name, at, buckets, sum_at, unit in (
+            ("dns_request_duration_seconds", SystemSlot.SYSTEM_DURATION, SystemDimension.SYSTEM_DURATION_BUCKETS,
+             SystemSlot.SYSTEM_DURATION_SUM, 1e9),
+            ("dns_response_size_bytes", SystemSlot.SYSTEM_SIZE, SystemDimension.SYSTEM_SIZE_BUCKETS,
+             SystemSlot.SYSTEM_SIZE_SUM, 1),
+        ):  # fmt: skip
+            counts = slots[start + at : start + at + buckets].tolist()
+            totals.observe(prefix + name, counts, slots[start + sum_at] / unit, (word,))
+        for index, cause in enumerate(CAUSES):
+            count = slots[start + SystemSlot.SYSTEM_ERRORS + index]
+            if count:
+                totals.add(f"{prefix}dns_error_count_total", count, (word, cause))
+        if slots[start + SystemSlot.SYSTEM_MISSES]:
+            totals.add(f"{prefix}dns_cachemiss_count_total", slots[start + SystemSlot.SYSTEM_MISSES], ("response",))
 
 
 def read_block(slots: Slots, first: int, labels: Labels, plugin: str, totals: Totals) -> None:

@@ -39,7 +39,7 @@ class Kind(enum.IntEnum):
     RECORDS = 16  # one descriptor: the stream on which control sends records
     DRAIN = 17  # stop reading, finish, leave; payload "wait": first read until the sockets stay empty
 
-    # worker -> supervisor
+    # worker -> supervisor; FATAL of control too
     SERVING = 24
     FATAL = 25  # payload: what to log before the whole server ends
 
@@ -50,6 +50,7 @@ class Kind(enum.IntEnum):
     REJECTED = 35  # payload: u32 generation, then why
     STOP = 36
     REPORT = 37  # asks for a METRICS message
+    SHOW_TREE = 38  # asks for a TREE message
 
     # control -> supervisor
     CONFIG = 48  # one descriptor: a file with a pickled Config; payload: u32 generation
@@ -57,6 +58,7 @@ class Kind(enum.IntEnum):
     STATUS = 50  # payload: names of plugins that are not ready, comma between
     METRICS = 51  # one descriptor: a file with metric families as JSON
     ALIVE = 52
+    TREE = 54  # one descriptor: a file with kube-dns's tree as JSON
     RECONNECT = 53  # payload: u32 generation, u32 index of a worker whose stream has broken
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-from fastdns._counters import BlockSlot, CacheSlot, GroupSlot, UpstreamSlot, WorkerSlot
+from fastdns._counters import BlockSlot, CacheSlot, GroupSlot, SystemDimension, SystemSlot, UpstreamSlot, WorkerSlot
 from fastdns.config import model
 
 HOSTS_ENTRIES, HOSTS_RELOADED, HOSTS_SLOTS = 0, 1, 2  # gauges: entries, unix time in milliseconds
@@ -67,6 +67,8 @@ class Layout:
     caches: dict[PluginKey, CachePlace]
     groups: dict[PluginKey, GroupPlace]
     hosts: dict[PluginKey, HostsPlace]
+    systems: int  # where kube-dns's systems start; -1: there are none
+    systems_prefix: str  # of their families
     slots: int
 
 
@@ -89,7 +91,11 @@ def lay_out(config: model.Config) -> Layout:
         elif isinstance(plugin, model.Hosts) and key not in hosts:
             hosts[key] = HostsPlace(at, plugin.path)
             at += HOSTS_SLOTS
-    return Layout(tuple(blocks), caches, groups, hosts, at)
+    systems, prefix = -1, ""
+    kubedns = [one for block in config.blocks for one in block.plugins if isinstance(one, model.KubeDnsPages)]
+    if kubedns:
+        systems, at, prefix = at, at + SystemDimension.SYSTEMS * SystemSlot.SYSTEM_SLOTS, kubedns[0].metrics_prefix
+    return Layout(tuple(blocks), caches, groups, hosts, systems, prefix, at)
 
 
 def find_servings(config: model.Config) -> Iterator[tuple[int, model.Listener]]:

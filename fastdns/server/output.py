@@ -5,6 +5,7 @@ As CoreDNS, `[INFO] text` without a time stamp, `plugin/NAME: ` before what a pl
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import os
@@ -83,11 +84,11 @@ def open_writer(fd: int) -> Callable[[bytes], int]:
 class LineHandler(logging.Handler):
     """Hands records to an Output as lines of text or JSON."""
 
-    def __init__(self, output: Output, *, as_json: bool) -> None:
+    def __init__(self, output: Output, *, as_json: bool, formatter: logging.Formatter | None = None) -> None:
         super().__init__()
         self.output = output
         self.as_json = as_json
-        self._format = format_json if as_json else format_text
+        self._format = formatter.format if formatter else format_json if as_json else format_text
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -135,14 +136,30 @@ def plugin_of(logger: str) -> str:
     return ""
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Style:
+    """How and where processes speak; `formatter`, if there is one, makes the lines of what is `level` and above."""
+
+    as_json: bool = False
+    formatter: logging.Formatter | None = None
+    level: int = logging.INFO
+    fd: int = 1
+
+
 def start_logging(*, as_json: bool, debug: bool = False, fd: int = 1) -> Output:
     """Send the package's log to standard output, instead of where it went before."""
-    output = Output(fd)
+    return start_style(Style(as_json=as_json, level=logging.DEBUG if debug else logging.INFO, fd=fd))
+
+
+def start_style(style: Style) -> Output:
+    """Send the package's log to where `style` says, instead of where it went before."""
+    output = Output(style.fd)
     root = logging.getLogger()
-    root.handlers[:] = [LineHandler(output, as_json=as_json)]
+    root.handlers[:] = [LineHandler(output, as_json=style.as_json, formatter=style.formatter)]
     root.setLevel(logging.WARNING)  # other packages
-    logging.getLogger("fastdns").setLevel(logging.DEBUG if debug else logging.INFO)
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging.getLogger("fastdns").setLevel(style.level)
+    logging.logThreads = logging.logMultiprocessing = False
+    logging.logProcesses = style.formatter is not None
     return output
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import enum
 import socket
 import typing
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -34,24 +35,45 @@ class Answer:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Place:
-    """Where a page is served: an IP address or a name, empty for every address."""
+    """Where a page is served: an IP address or a name, empty for every address.
+
+    With `waits` nobody can connect until all is ready to serve.
+    """
 
     host: str
     port: int
+    waits: bool = False
 
 
 Page = Callable[[], Awaitable[Answer]]
 NOT_FOUND = Answer(404, b"404 page not found\n")
 
 
-def find_places(config: model.Config) -> dict[Place, set[str]]:
-    """Which paths are served where."""
-    places: dict[Place, set[str]] = {}
+class Content(enum.Enum):
+    """What a page shows."""
+
+    HEALTH = "health"
+    READY = "ready"
+    METRICS = "metrics"
+    READINESS = "kube-dns's readiness"
+    TREE = "kube-dns's cache"
+    KUBE_DNS_METRICS = "kube-dns's metrics"
+
+
+def find_places(config: model.Config) -> dict[Place, dict[str, Content]]:
+    """What is served where, by path."""
+    places: dict[Place, dict[str, Content]] = {}
     for block in config.blocks:
         for plugin in block.plugins:
-            path = path_of(plugin)
-            if path is not None and isinstance(plugin, (model.Health, model.Ready, model.Prometheus)):
-                places.setdefault(Place(plugin.address, plugin.port), set()).add(path)
+            match plugin:
+                case model.Health():
+                    places.setdefault(Place(plugin.address, plugin.port), {})["/health"] = Content.HEALTH
+                case model.Ready():
+                    places.setdefault(Place(plugin.address, plugin.port), {})["/ready"] = Content.READY
+                case model.Prometheus():
+                    places.setdefault(Place(plugin.address, plugin.port), {})["/metrics"] = Content.METRICS
+                case model.KubeDnsPages():
+                    places |= find_kubedns_places(plugin)
     return places
 
 
@@ -61,16 +83,14 @@ def find_tls(config: model.Config) -> dict[Place, model.WebTls]:
     return {Place(plugin.address, plugin.port): plugin.tls for plugin in plugins if plugin.tls is not None}
 
 
-def path_of(plugin: model.Plugin) -> str | None:
-    match plugin:
-        case model.Health():
-            return "/health"
-        case model.Ready():
-            return "/ready"
-        case model.Prometheus():
-            return "/metrics"
-        case _:
-            return None
+def find_kubedns_places(plugin: model.KubeDnsPages) -> dict[Place, dict[str, Content]]:
+    """kube-dns serves all its pages on each of its ports."""
+    contents = {"/readiness": Content.READINESS, "/cache": Content.TREE}
+    places = {Place("", plugin.port, waits=True): contents}
+    if plugin.metrics_port:
+        contents[plugin.metrics_path] = Content.KUBE_DNS_METRICS
+        places[Place("", plugin.metrics_port, waits=True)] = contents
+    return places
 
 
 def bind_place(place: Place) -> list[socket.socket]:
@@ -83,7 +103,8 @@ def bind_place(place: Place) -> list[socket.socket]:
             for address in listeners.find_addresses(model.Listener(host, place.port)):
                 one = undo.enter_context(listeners.open_socket(address, socket.SOCK_STREAM))
                 listeners.bind_socket(one, address)
-                listeners.listen_on(one, address)
+                if not place.waits:
+                    listeners.listen_on(one, address)
                 bound.append(one)
         undo.pop_all()
     return bound
@@ -97,6 +118,7 @@ class PageServer:
     ) -> None:
         self.pages = pages
         self.tls = tls
+        self.is_started = False
         self._sockets = list(sockets)
         self._servers: list[asyncio.Server] = []
         self._connections: set[asyncio.StreamWriter] = set()
@@ -104,6 +126,7 @@ class PageServer:
     async def start(self) -> None:
         """Raises OSError: a file for TLS can't be used any more."""
         context = self._make_context()
+        self.is_started = True
         for one in self._sockets:
             self._servers.append(
                 await asyncio.start_server(
@@ -129,6 +152,9 @@ class PageServer:
         return other
 
     def close(self) -> None:
+        if not self.is_started:
+            for one in self._sockets:
+                one.close()
         for server in self._servers:
             server.close()
         for writer in list(self._connections):

@@ -28,26 +28,38 @@ class Reloader:
         load: Load,
         adopt: Adopt,
         on_failure: Callable[[], None],
+        name: str = "Corefile",
         random_number: Callable[[], float] = random.random,
     ) -> None:
         self._config = config
         self._load = load
         self._adopt = adopt
         self._on_failure = on_failure
+        self._name = name
         self._random_number = random_number
         self._tried = config.digest
         self._last_error = ""
         self._asked = asyncio.Event()
+        self._is_forced = False
+        self.on_looked: Callable[[], object] = lambda: None  # after a look that was asked for
 
     def ask(self) -> None:
         """Reload now, changed or not."""
+        self._is_forced = True
+        self._asked.set()
+
+    def look_soon(self) -> None:
+        """Reload now, if something has changed."""
         self._asked.set()
 
     async def run(self) -> None:
         self._tell_digest()
         while True:
             is_asked = await self._wait()
-            await self.look(is_forced=is_asked)
+            is_forced, self._is_forced = self._is_forced, False
+            await self.look(is_forced=is_forced)
+            if is_asked:
+                self.on_looked()
 
     async def look(self, *, is_forced: bool) -> None:
         """Read the configuration, and serve it if it is new or the operator insists."""
@@ -56,7 +68,7 @@ class Reloader:
             if config.digest == self._tried and not is_forced:
                 return
             self._tried = config.digest
-            logger.debug("Corefile changed")
+            logger.debug("%s changed", self._name)
             await self._adopt(config)
         except (errors.FastdnsError, OSError) as error:
             self._tell_failure(str(error), is_forced=is_forced)
@@ -94,7 +106,7 @@ class Reloader:
         if text == self._last_error and not is_forced:
             return
         self._last_error = text
-        logger.error("Corefile changed but reload failed: %s", text)
+        logger.error("%s changed but reload failed: %s", self._name, text)
         self._on_failure()
 
     def _tell_digest(self) -> None:

@@ -12,13 +12,14 @@ import secrets
 import typing
 from collections.abc import Coroutine
 
-from fastdns import _engine
+from fastdns import _counters, _engine
 from fastdns._answer import Reason
 from fastdns._counters import WorkerSlot
 from fastdns.config import model
-from fastdns.server import chase, metrics, questions, whoami
+from fastdns.server import chase, metrics, questions, skydns, whoami
 
 if typing.TYPE_CHECKING:
+    from fastdns.server import compile as compiler
     from fastdns.server import worker
 
 logger = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ class SlowPath:
         self._lookups: dict[int, asyncio.Future[bytes]] = {}
         self._depths: dict[int, int] = {}  # of look-ups that a chase began, by token
         self._seen: dict[str, int] = {}
+        self._skydns = make_skydns(owner.setup.config, owner.program, owner.counters)
 
     def take(self) -> None:
         """Begin what has come, and hand over what is done."""
@@ -81,7 +83,9 @@ class SlowPath:
 
     def _begin(self, query: _engine.Slow) -> None:
         try:
-            if query.reason == Reason.SLOW_CHASE:
+            if query.reason in (Reason.SLOW_RARE, Reason.SLOW_CHAOS):
+                self.start(self._guard(query, self._ask_skydns(query)))
+            elif query.reason == Reason.SLOW_CHASE:
                 self.start(self._guard(query, self._chase(query)))
             elif query.reason == Reason.SLOW_STREAM_FORWARD:
                 self.start(self._guard(query, self._worker.duties.forward(query)))
@@ -95,6 +99,8 @@ class SlowPath:
         match step.plugin:
             case model.Whoami():
                 self._engine.reply(query.token, whoami.describe(query))
+            case model.SkyDns():
+                self.start(self._guard(query, self._ask_skydns(query)))
             case model.Loop():
                 self._check_loop(query, step.block)
                 self._engine.resume(query.token, query.step + 1)
@@ -127,6 +133,19 @@ class SlowPath:
             qtype = questions.read_question(query.wire).qtype
             answer = chase.append_answer(answer, await self.look_up(target, qtype, query.block, depth=depth))
         self._engine.reply(query.token, answer)
+
+    async def _ask_skydns(self, query: _engine.Slow) -> None:
+        """One of kube-dns's rare answers."""
+        assert self._skydns is not None
+
+        async def look_up(qname: bytes, qtype: int) -> bytes:
+            return await self.look_up(qname, qtype, query.block, depth=1)
+
+        answer = await self._skydns.answer(query, look_up)
+        if answer is None:
+            self._engine.resume(query.token, query.step + 1)
+        else:
+            self._engine.reply(query.token, answer)
 
     # --- plugin loop --------------------------------------------------------------------------------------------------
 
@@ -164,6 +183,21 @@ class SlowPath:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             logger.error("a task of the worker failed", exc_info=task.exception())
+
+
+def make_skydns(config: model.Config, program: compiler.Program, counters: _counters.Counters) -> skydns.SkyDns | None:
+    """What answers kube-dns's rare questions, under its command line."""
+    found = [one for block in config.blocks for one in block.plugins if isinstance(one, model.SkyDns)]
+    if not found:
+        return None
+    engine, table = program.engine, 0  # kube-dns has one cluster
+    return skydns.SkyDns(
+        found[0],
+        engine,
+        table,
+        serial=lambda: engine.table_stats(table)["serial"],
+        version=lambda: (counters.get(WorkerSlot.WORKER_DELTAS), engine.table_stats(table)),
+    )
 
 
 def draw_probes(config: model.Config) -> dict[int, str]:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 
 from fastdns import errors
 from fastdns.config import model
-from fastdns.server import children, companion, control, frames, listeners, sites, worker
+from fastdns.server import children, companion, control, frames, listeners, sites, sources, worker
 from fastdns.server.frames import Kind
 from fastdns.server.generation import Generation, Seat, Stage, bind_missing, find_listeners, note_death
 
@@ -36,11 +36,13 @@ FORCED = 2  # exit status after a second signal, as CoreDNS
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Options:
-    path: str = ""
-    port: int = 53
+    """`fatal_status` is the exit status when something makes serving hopeless."""
+
+    source: sources.Source = dataclasses.field(default_factory=sources.Corefile)
     workers: int = 1
     state_dir: str = ""
     pidfile: str = ""
+    fatal_status: int = 1
     worker: worker.Options = dataclasses.field(default_factory=worker.Options)
 
 
@@ -161,11 +163,15 @@ class Supervisor:
         for message in self._receive(child):
             if message.kind is Kind.SERVING and seat.child is child and seat.stage is Stage.STARTING:
                 seat.stage, seat.has_served = Stage.SERVING, True
+                self.sites.note_serving()
                 if generation is self.next and generation.is_serving:
                     self._adopt_next()
             elif message.kind is Kind.FATAL:
-                logger.critical("%s", message.payload.decode("utf-8", "replace"))
-                self.stop(1)
+                self._give_up(message)
+
+    def _give_up(self, message: frames.Message) -> None:
+        logger.critical("%s", message.payload.decode("utf-8", "replace"))
+        self.stop(self.options.fatal_status)
 
     def _receive(self, child: children.Child) -> list[frames.Message]:
         """Messages of a child; one whose channel is closed or broken is killed, if it still lives."""
@@ -222,8 +228,7 @@ class Supervisor:
         setup = control.Setup(
             config=self.current.config,
             generation=self.current.number,
-            path=self.options.path,
-            port=self.options.port,
+            source=self.options.source,
             state_dir=self.options.state_dir,
             output=self.options.worker,
         )
@@ -264,6 +269,10 @@ class Supervisor:
                 self.sites.count("coredns_reload_failed_total")
             elif message.kind is Kind.RECONNECT:
                 self._reconnect(*struct.unpack(">II", message.payload))
+            elif message.kind is Kind.FATAL and not self.sites.was_synced:
+                self._give_up(message)
+            elif message.kind is Kind.TREE:
+                self.sites.take_tree(frames.take_octets(message.fds[0]))
             elif message.kind is Kind.METRICS:
                 self.sites.take_report(frames.take_octets(message.fds[0]))
 

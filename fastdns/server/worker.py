@@ -35,11 +35,7 @@ HEARTBEAT = 1.0
 MILLISECOND = 1e-3
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Options:
-    """How processes speak."""
-
-    as_json: bool = False
+Options = output.Style
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -64,7 +60,8 @@ class Setup:
 def main(setup: Setup, channel: frames.Channel) -> int:
     """Serve until told to leave, or until the supervisor is gone; the exit status."""
     has_debug = any(isinstance(plugin, model.Debug) for block in setup.config.blocks for plugin in block.plugins)
-    lines = output.start_logging(as_json=setup.options.as_json, debug=has_debug)
+    level = logging.DEBUG if has_debug else setup.options.level
+    lines = output.start_style(dataclasses.replace(setup.options, level=level))
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     worker = Worker(setup, channel, lines, loop)

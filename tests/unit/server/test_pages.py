@@ -120,8 +120,8 @@ def test_pages_of_one_address_share_it() -> None:
     plugins = (model.Health(), model.Ready(port=8080), model.Prometheus("", 9153), model.Errors())
     block = model.ServerBlock(".", (model.Listener("", 53),), plugins, "Corefile", 1)
     assert pages.find_places(model.Config((block, block), "")) == {
-        pages.Place("", 8080): {"/health", "/ready"},
-        pages.Place("", 9153): {"/metrics"},
+        pages.Place("", 8080): {"/health": pages.Content.HEALTH, "/ready": pages.Content.READY},
+        pages.Place("", 9153): {"/metrics": pages.Content.METRICS},
     }
 
 
