@@ -37,6 +37,8 @@ PATHS = {
     "ServiceImport": "/apis/multicluster.x-k8s.io/v1alpha1/namespaces/{namespace}/serviceimports",
     "CustomResourceDefinition": "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
     "ServiceAccount": "/api/v1/namespaces/{namespace}/serviceaccounts",
+    "Endpoints": "/api/v1/namespaces/{namespace}/endpoints",
+    "ConfigMap": "/api/v1/namespaces/{namespace}/configmaps",
 }
 
 
