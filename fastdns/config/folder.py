@@ -40,10 +40,12 @@ def read(path: str) -> Contents:
     return contents
 
 
-def _generation(path: str) -> str:
+def _generation(path: str) -> tuple[str, int]:
+    """Tell one state of a folder from the next: where the link leads, and when a name last came, went or changed."""
+    modified = os.stat(path).st_mtime_ns
     with contextlib.suppress(OSError):
-        return os.readlink(os.path.join(path, "..data"))
-    return ""
+        return os.readlink(os.path.join(path, "..data")), modified
+    return "", modified
 
 
 def _read_once(path: str) -> Contents:
