@@ -37,10 +37,12 @@ class Kind(enum.IntEnum):
 
     # supervisor -> worker
     RECORDS = 16  # one descriptor: the stream on which control sends records
+    SERVE = 18  # read the sockets: nobody else does any more
     DRAIN = 17  # stop reading, finish, leave; payload "wait": first read until the sockets stay empty
 
     # worker -> supervisor; FATAL of control too
     SERVING = 24
+    PREPARED = 26  # it could serve, and waits for SERVE
     FATAL = 25  # payload: what to log before the whole server ends
 
     # supervisor -> control

@@ -23,6 +23,7 @@ SHORT_LIFE = 10.0  # seconds
 
 class Stage(enum.Enum):
     STARTING = "starting"
+    PREPARED = "prepared"
     SERVING = "serving"
     DRAINING = "draining"
 
@@ -65,6 +66,16 @@ class Generation:
         return all(seat.stage is Stage.SERVING for seat in self.seats)
 
     @property
+    def is_prepared(self) -> bool:
+        return all(seat.stage is Stage.PREPARED for seat in self.seats)
+
+    def serve(self) -> None:
+        """Have workers that wait for it read their sockets."""
+        for child in self.living():
+            if not child.channel.send(frames.Kind.SERVE):
+                child.kill()
+
+    @property
     def is_gone(self) -> bool:
         return all(seat.child is None for seat in self.seats)
 
@@ -76,8 +87,9 @@ class Generation:
     def find_seat(self, pid: int) -> Seat | None:
         return next((seat for seat in self.seats if seat.child is not None and seat.child.pid == pid), None)
 
-    def start_worker(self, seat: Seat, *, is_first: bool) -> None:
-        """Fork the worker of a seat. `is_first`: nobody has answered before it, so it does not wait for records."""
+    def start_worker(self, seat: Seat, *, is_first: bool, waits: bool) -> None:
+        """Fork the worker of a seat. `is_first`: nobody has answered before it, so it does not wait for records; `waits`:
+        others answer until it is told to serve."""
         setup = worker.Setup(
             config=self.config,
             index=seat.index,
@@ -86,6 +98,7 @@ class Generation:
             tcp={listener: bound.tcp[seat.index] for listener, bound in self._bound.items()},
             probes=self._probes,
             is_first=is_first,
+            waits=waits,
             options=self._options,
         )
         keep = [one.fileno() for one in setup.sockets()]

@@ -153,7 +153,7 @@ class Supervisor:
     def _start_worker(self, generation: Generation, seat: Seat, *, is_first: bool) -> None:
         if seat.child is not None or generation not in self._generations():
             return
-        generation.start_worker(seat, is_first=is_first)
+        generation.start_worker(seat, is_first=is_first, waits=generation is self.next)
         assert seat.child is not None
         self.loop.add_reader(seat.child.channel, self._on_worker, generation, seat, seat.child)
         if self.control is not None:
@@ -161,10 +161,12 @@ class Supervisor:
 
     def _on_worker(self, generation: Generation, seat: Seat, child: children.Child) -> None:
         for message in self._receive(child):
-            if message.kind is Kind.SERVING and seat.child is child and seat.stage is Stage.STARTING:
+            if message.kind is Kind.SERVING and seat.child is child and seat.stage is not Stage.DRAINING:
                 seat.stage, seat.has_served = Stage.SERVING, True
                 self.sites.note_serving()
-                if generation is self.next and generation.is_serving:
+            elif message.kind is Kind.PREPARED and seat.child is child and generation is self.next:
+                seat.stage = Stage.PREPARED
+                if generation.is_prepared:
                     self._adopt_next()
             elif message.kind is Kind.FATAL:
                 self._give_up(message)
@@ -310,6 +312,7 @@ class Supervisor:
         self._later("adoption", ADOPTION_TIMEOUT, lambda: self._abandon_next("its workers did not start in time"))
 
     def _adopt_next(self) -> None:
+        """The present workers stop reading, the new ones begin: nobody gets an old answer after a new one."""
         assert self.next is not None
         self._cancel("adoption")
         self.retiring.append(self.current)
@@ -317,6 +320,7 @@ class Supervisor:
         self.sites.adopt(self.current.config)
         retired = self.retiring[-1]
         retired.drain(wait=False)
+        self.current.serve()
         self.loop.call_later(DRAIN_TIMEOUT, lambda: self._kill_all(retired))
         self._tell_control(Kind.ADOPTED, struct.pack(">I", self.current.number))
 

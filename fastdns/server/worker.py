@@ -49,6 +49,7 @@ class Setup:
     tcp: dict[model.Listener, tuple[socket.socket, ...]]
     probes: dict[int, str]  # of plugin loop, by the index of the block
     is_first: bool  # nobody answers before it: it does not wait for records
+    waits: bool  # others answer until it is told to serve
     options: Options
 
     def sockets(self) -> Iterator[socket.socket]:
@@ -85,6 +86,7 @@ class Worker:
         self.lines = lines
         self.is_serving = False
         self.is_draining = False
+        self._is_prepared = False
         self._udp: dict[int, _udp.UdpListener] = {}
         self._ended: asyncio.Future[None] = loop.create_future()
         self._records = frames.FrameReader()
@@ -103,10 +105,18 @@ class Worker:
         self._on_tick()
         self._beat()
         if self.setup.is_first or not self.program.clusters:
-            self.serve()
+            self._begin()
         else:
             self.loop.call_later(RECORDS_PATIENCE, self._serve_anyhow)
         await self._ended
+
+    def _begin(self) -> None:
+        """Serve, or say that it could."""
+        if not self.setup.waits:
+            self.serve()
+        elif not self._is_prepared:
+            self._is_prepared = True
+            self.channel.send(Kind.PREPARED)
 
     def serve(self) -> None:
         """Read the sockets from now on."""
@@ -127,9 +137,9 @@ class Worker:
         self.duties.on_serving()
 
     def _serve_anyhow(self) -> None:
-        if not self.is_serving:
+        if not self.is_serving and not self._is_prepared:
             logger.warning("no records came in time; serving without them")
-            self.serve()
+            self._begin()
 
     def _on_message(self) -> None:
         messages = self.channel.receive()
@@ -138,6 +148,8 @@ class Worker:
         for message in messages:
             if message.kind is Kind.RECORDS:
                 self._take_stream(socket.socket(fileno=message.fds[0]))
+            elif message.kind is Kind.SERVE:
+                self.serve()
             elif message.kind is Kind.DRAIN:
                 self.slow.start(self._drain(wait=message.payload == b"wait"))
 
@@ -251,7 +263,7 @@ class Worker:
             case Kind.END_SNAPSHOT:
                 self.engine.end_snapshot(message.table)
             case Kind.CAUGHT_UP:
-                self.serve()
+                self._begin()
             case _:
                 raise errors.FrameError(f"{message.kind.name} among records")
 

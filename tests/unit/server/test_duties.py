@@ -33,6 +33,7 @@ async def serving(corefile: str) -> AsyncIterator[worker.Worker]:
         tcp={listener: () for block in config.blocks for listener in block.listeners},
         probes={},
         is_first=True,
+        waits=False,
         options=worker.Options(),
     )
     here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
