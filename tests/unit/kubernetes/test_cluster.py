@@ -21,7 +21,18 @@ SERVICES = "/api/v1/services"
 SLICES = "/apis/discovery.k8s.io/v1/endpointslices"
 ENDPOINTS = "/api/v1/endpoints"
 PODS = "/api/v1/pods"
-PATHS = {"namespaces": NAMESPACES, "services": SERVICES, "endpointslices": SLICES, "pods": PODS}
+IMPORTS = "/apis/multicluster.x-k8s.io/v1alpha1/serviceimports"
+PATHS = {
+    "namespaces": NAMESPACES,
+    "services": SERVICES,
+    "endpointslices": SLICES,
+    "serviceimports": IMPORTS,
+    "pods": PODS,
+}
+MULTICLUSTER: dict[str, Any] = {
+    "zones": ("cluster.local.", "clusterset.local."),
+    "multicluster": ("clusterset.local.",),
+}
 
 
 @pytest.fixture
@@ -158,6 +169,40 @@ def test_pods_are_watched_only_if_they_are_verified(server: FakeApiServer) -> No
     assert PODS in {request.path for request in server.requests}
 
 
+def test_imports_are_listed_and_watched(server: FakeApiServer) -> None:
+    put(server, worlds.service_import("web", "10.9.0.1", ports=[("http", 80)]))
+
+    async def main() -> None:
+        async with running(endpoint=server.url, **MULTICLUSTER) as one:
+            await one.synced()
+            assert one.table.ask("web.ns.svc.clusterset.local", "A") == {"10.9.0.1"}
+            assert one.cluster.status().objects["serviceimports"] == 1
+            put(server, worlds.service_import("db", kind="Headless"))
+            put(server, worlds.imported_slice("db", "east", "10.1.0.9"))
+            await one.until(lambda: one.table.ask("db.ns.svc.clusterset.local", "A") == {"10.1.0.9"})
+            server.delete(IMPORTS, "ns", "web")
+            await one.until(lambda: one.table.ask("web.ns.svc.clusterset.local", "A") == delta.NXDOMAIN)
+            assert one.ask("web.ns.svc") == {"10.0.0.1"}
+
+    asyncio.run(main())
+
+
+def test_an_api_server_without_imports_is_waited_for(server: FakeApiServer) -> None:
+    """As CoreDNS, which stays unsynced then: NXDOMAIN would be a guess. What is known is answered."""
+    server.missing.add(IMPORTS)
+
+    async def main() -> None:
+        async with running(endpoint=server.url, **MULTICLUSTER) as one:
+            await one.until(
+                lambda: len(one.cluster.status().waiting) == 1 and one.cluster.status().waiting[0][-7:] != "listing"
+            )
+            assert one.cluster.status().waiting[0].startswith("serviceimports: ")
+            assert not one.cluster.is_synced
+            assert one.ask("web.ns.svc") == {"10.0.0.1"}
+
+    asyncio.run(main())
+
+
 def test_programming_duration_is_observed_for_events(server: FakeApiServer) -> None:
     def touched(address: str) -> worlds.Item:
         kind, body = worlds.slice_of("web", address)
@@ -264,6 +309,30 @@ def test_a_start_without_an_api_server_answers_from_the_state(
 
     with caplog.at_level(logging.WARNING):
         asyncio.run(main())
+
+
+def test_the_state_has_imports_and_zones_too(server: FakeApiServer, tmp_path: pathlib.Path) -> None:
+    put(server, worlds.service_import("db", kind="Headless"))
+    put(server, worlds.imported_slice("db", "east", "10.1.0.9"))
+    put(server, worlds.headless("pets"))
+    put(server, worlds.slice_of("pets", {"addresses": ["10.1.0.8"], "zone": "z1"}))
+    options = {
+        "endpoint": server.url,
+        "state_path": cluster.state_path(str(tmp_path), 0),
+        "zonal": True,
+        **MULTICLUSTER,
+    }
+
+    async def main(*, is_away: bool) -> dict[bytes, delta.Data]:
+        async with running(**options) as one:
+            await one.until(lambda: one.cluster.status().from_snapshot if is_away else one.cluster.is_synced)
+            await one.cluster.save_state()
+            return one.table.names
+
+    before = asyncio.run(main(is_away=False))
+    server.missing.update(PATHS.values())
+    assert asyncio.run(main(is_away=True)) == before
+    assert b"\5_zone\4pets\2ns\3svc\7cluster\5local\0" in before
 
 
 def test_a_state_that_cannot_be_used_is_said(tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture) -> None:

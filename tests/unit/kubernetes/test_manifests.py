@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fastdns.kubernetes import manifests
+from fastdns.kubernetes import manifests, objects
 from fastdns.kubernetes.objects import Kind
 
 SERVICE = """\
@@ -210,6 +210,20 @@ def selected(folder: pathlib.Path, text: str, kind: Kind, **options: Any) -> set
     source = Source(folder, **options)
     source.write("x.yaml", text)
     return source.names(kind)
+
+
+def test_service_imports_are_selected_as_namespaces_are(tmp_path: pathlib.Path) -> None:
+    """And nothing is filled in: their ports have no default protocol in an API server either."""
+    text = "kind: ServiceImport\nmetadata: {name: a, labels: {x: y}}\nspec: {type: Headless, ports: [{port: 80}]}\n"
+    assert selected(tmp_path, text, Kind.SERVICEIMPORTS, namespace_labels="x") == {"a"}
+    assert selected(tmp_path, text, Kind.SERVICEIMPORTS, namespace_labels="z") == set()
+    source = Source(tmp_path)
+    source.manifests.poll()
+    (item,) = source.manifests.current()[Kind.SERVICEIMPORTS]
+    assert isinstance(item, objects.ServiceImport)
+    assert item.is_headless
+    assert item.spec is not None
+    assert [port.protocol for port in item.spec.ports or ()] == [None]
 
 
 def test_labels_are_selected_as_an_api_server_would(tmp_path: pathlib.Path) -> None:
