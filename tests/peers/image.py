@@ -219,12 +219,13 @@ def _remove(patterns: tuple[str, ...], root: pathlib.Path) -> None:
 
 
 def _apt_sources() -> str:
-    """The Debian sources that this machine uses, as a sources.list."""
+    """The distribution's own sources that this machine uses, as a sources.list."""
+    origin = platform.freedesktop_os_release()["ID"].capitalize()
     wanted = "$(ORIGIN) deb $(REPO_URI) $(RELEASE) $(COMPONENT)"
     lines = _output("apt-get", "indextargets", "--format", wanted, "Created-By: Packages").splitlines()
-    found = sorted({line.removeprefix("Debian ") for line in lines if line.startswith("Debian ")})
+    found = sorted({line.removeprefix(f"{origin} ") for line in lines if line.startswith(f"{origin} ")})
     if not found:
-        raise build.Missing("apt knows no Debian source here: run apt-get update")
+        raise build.Missing(f"apt knows no source of {origin} here: run apt-get update")
     return "\n".join(found) + "\n"
 
 
