@@ -101,7 +101,7 @@ def read_service(item: objects.Service, complain: Complain) -> Service:
     """Take what is used of a Service. The type ExternalName wins over clusterIP None."""
     spec = item.spec or objects.ServiceSpec()
     if item.is_external:
-        return Service(external_name=spec.external_name or "")
+        return _read_external_name(spec.external_name or "", complain)
     if item.is_headless or not item.cluster_ips:
         return Service()
     addresses = []
@@ -111,6 +111,16 @@ def read_service(item: objects.Service, complain: Complain) -> Service:
         else:
             addresses.append(str(ipaddress.ip_address(text)))
     return Service(tuple(dict.fromkeys(addresses)), read_ports(spec.ports, complain))
+
+
+def _read_external_name(text: str, complain: Complain) -> Service:
+    try:
+        is_name = len(records.wire_name(text)) > 1
+    except records.NameTooLong:
+        is_name = False
+    if not is_name:
+        complain(f"externalName {text!r} is no name")
+    return Service(external_name=text) if is_name else Service()
 
 
 def read_endpoints(item: objects.Endpoints, complain: Complain) -> tuple[Subset, ...]:

@@ -70,6 +70,9 @@ def test_port_needs_name_and_protocol() -> None:
     ("spec", "complaint"),
     [
         ({"clusterIPs": ["nonsense"]}, "clusterIP 'nonsense' is no IP address"),
+        ({"type": "ExternalName"}, "externalName '' is no name"),
+        ({"type": "ExternalName", "externalName": "a..b"}, "externalName 'a..b' is no name"),
+        ({"type": "ExternalName", "externalName": "x" * 64}, f"externalName '{'x' * 64}' is no name"),
         ({"clusterIP": "10.0.0.1", "ports": [port(number=70000)]}, "port 70000 is out of range"),
         ({"clusterIP": "10.0.0.1", "ports": [port(name="a.b")]}, "port 80: name or protocol is no DNS label"),
         ({"clusterIP": "10.0.0.1", "ports": [port(name="x" * 63)]}, "port 80: name or protocol is no DNS label"),
