@@ -25,7 +25,7 @@ from fastdns.server.frames import Kind
 
 logger = logging.getLogger(__name__)
 
-RECORDS_STEP = 128 * 1024  # octets of records that are read at a time
+RECORDS_STEP = 32 * 1024  # octets of records that are read, and so applied, before queries get their turn again
 RECORDS_PATIENCE = 3.0  # seconds that a worker waits for records before it serves without them
 QUIET = 0.1  # seconds without a datagram after which a socket that nobody reads any more counts as empty
 QUIET_MAX = 2.0
