@@ -1,6 +1,7 @@
 # make run        an example cluster on 127.0.0.1:1053, from examples/cluster: no Kubernetes needed
 # make test       every test that needs Python and a C compiler alone
-# make peers      build and install the real components: API server, etcd, CoreDNS, knot, dnsmasq, unbound, dnsperf, dig
+# make peers      build and install the real components: API server, etcd, CoreDNS, knot, dnsmasq, unbound, dnsperf, dig,
+#                 helm, kustomize, buildah
 # make test-all   make test, and the tests against them
 # make demo       a real API server with examples/cluster in it, and fastdns beside it (after make peers)
 # make lint       ruff, mypy, stubtest, cython-lint, import-linter, codespell

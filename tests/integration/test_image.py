@@ -15,15 +15,17 @@ from collections.abc import Callable, Iterator
 import dns.exception
 import dns.message
 import dns.query
+import dns.rcode
 import pytest
 
 import fastdns
 from tests.peers import image, manifests, pod
 from tests.peers.apiserver import ApiServer
-from tests.peers.container import Container, Network, Spec
+from tests.peers.container import Container, Spec
+from tests.peers.namespaces import Namespace
 from tests.peers.servers import ROOT
 
-pytestmark = pytest.mark.peers("buildah", "mmdebstrap")
+pytestmark = pytest.mark.peers("buildah", "mmdebstrap", "ip", "nsenter", "unshare")
 
 MB = 1_000_000
 USER = (65532, 65532)
@@ -90,13 +92,13 @@ def built() -> Iterator[image.Image]:
 
 
 @pytest.fixture
-def network(tmp_path: pathlib.Path) -> Iterator[Network]:
-    with Network(log=tmp_path / "network.log") as made:
+def network(tmp_path: pathlib.Path) -> Iterator[Namespace]:
+    with Namespace("pod", folder=tmp_path) as made:
         yield made
 
 
 @pytest.fixture
-def run(built: image.Image, network: Network, tmp_path: pathlib.Path) -> Callable[..., Container]:
+def run(built: image.Image, network: Namespace, tmp_path: pathlib.Path) -> Callable[..., Container]:
     """Start a command of the image for its user, with COREFILE, KUBECONFIG and the example cluster at hand."""
     (tmp_path / "Corefile").write_text(COREFILE)
     (tmp_path / "kubeconfig").write_text(json.dumps(KUBECONFIG))
@@ -111,7 +113,7 @@ def run(built: image.Image, network: Network, tmp_path: pathlib.Path) -> Callabl
 
     def start(*arguments: str) -> Container:
         spec = Spec(built.root, arguments, env, *USER, volumes=volumes)
-        return Container(spec, network=network, log=tmp_path / "log")
+        return Container(spec, network=network, log=tmp_path / f"{os.path.basename(arguments[0])}.log")
 
     return start
 
@@ -135,7 +137,7 @@ def is_answered(name: str, address: str, *, server: str = "127.0.0.1") -> bool:
 
 
 @pytest.mark.parametrize("server", SERVERS, ids=lambda server: server.name)
-def test_entry_point_answers_and_ends(server: Server, network: Network, run: Callable[..., Container]) -> None:
+def test_entry_point_answers_and_ends(server: Server, network: Namespace, run: Callable[..., Container]) -> None:
     began = time.monotonic()
     with run(server.name, *server.arguments) as container:
         container.process.wait_until(lambda: network.inside(is_example_answered), what="its first answer")
@@ -152,6 +154,16 @@ def test_entry_point_answers_and_ends(server: Server, network: Network, run: Cal
 
 def is_example_answered() -> bool:
     return is_answered("web.shop.svc.cluster.local", "10.96.0.20")
+
+
+def test_sidecar_finds_the_server_well(network: Namespace, run: Callable[..., Container]) -> None:
+    probe = "--probe=dnsmasq,127.0.0.1:53,web.shop.svc.cluster.local,1,A"
+    with run("/coredns", *SERVERS[0].arguments), run("/sidecar", "--v=2", "--logtostderr", probe) as sidecar:
+        url = "http://127.0.0.1:10054/healthcheck/dnsmasq"
+        sidecar.process.wait_until(lambda: network.inside(lambda: pod.is_well(url)), what=url)
+        assert_confined(sidecar)
+        print(f"/sidecar: PSS {sidecar.pss() / MB:.0f} MB")
+        assert sidecar.terminate() == 0, sidecar.log()
 
 
 def assert_confined(container: Container) -> None:
@@ -242,29 +254,44 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Case:
-    """A folder of deploy/, and the address at which its Pod answers for the cluster of the API server."""
+    """A folder of deploy/, the address at which its Pod answers, and what it says of kubernetes.default."""
 
     folder: str
     server: str = "127.0.0.1"
+    rcode: dns.rcode.Rcode = dns.rcode.NOERROR
+    addresses: tuple[str, ...] = ("10.96.0.1",)
+    links: tuple[str, ...] = ()
+
+    def is_served(self) -> bool:
+        """True if it says that."""
+        try:
+            said = ask("kubernetes.default.svc.cluster.local", server=self.server)
+        except (dns.exception.Timeout, OSError):
+            return False
+        return said.rcode() == self.rcode and tuple(addresses(said)) == self.addresses
 
 
-PODS = (Case("coredns"), Case("fastdns"))
+PODS = (
+    Case("coredns"),
+    Case("fastdns"),
+    # There is no cluster's DNS behind it in this network. Its link is there before where the kernel has no dummy links.
+    Case("node-local", "169.254.20.10", rcode=dns.rcode.SERVFAIL, addresses=(), links=("nodelocaldns",)),
+)
 
 
 @pytest.mark.peers("kube-apiserver", "etcd", "openssl", "kustomize")
 @pytest.mark.parametrize("case", PODS, ids=lambda case: case.folder)
 def test_pod_of_deploy(
-    case: Case, built: image.Image, api: ApiServer, network: Network, tmp_path: pathlib.Path
+    case: Case, built: image.Image, api: ApiServer, network: Namespace, tmp_path: pathlib.Path
 ) -> None:
-    def is_cluster_answered() -> bool:
-        return is_answered("kubernetes.default.svc.cluster.local", "10.96.0.1", server=case.server)
-
+    for link in () if network.has_link_kind("dummy") else case.links:
+        network.run("ip", "link", "add", link, "type", "bridge")
     made = manifests.kustomize(ROOT / "deploy" / case.folder)
     manifests.create_all(api, made)
     try:
         began = time.monotonic()
         with pod.Pod(built, made, api=api, network=network, folder=tmp_path) as running:
-            running.wait_until(lambda: network.inside(is_cluster_answered), what="its first answer")
+            running.wait_until(lambda: network.inside(case.is_served), what="its first answer")
             took = time.monotonic() - began
             running.wait_until(lambda: not running.failing_probes(), what="its probes")
             print(f"Pod of {case.folder}: first answer {took:.2f} s, PSS {running.pss() / MB:.0f} MB")

@@ -11,22 +11,19 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import dataclasses
-import fcntl
 import itertools
 import json
 import os
 import pathlib
 import signal
-import socket
 import struct
 import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Self, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Self
 
+from tests.peers import build
+from tests.peers.namespaces import Namespace
 from tests.peers.process import Process
-
-Result = TypeVar("Result")
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 NET_BIND_SERVICE = 10
@@ -34,47 +31,7 @@ DEVICES = ("null", "zero", "full", "random", "urandom")
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_REC = 1, 2, 4, 8, 32, 4096, 16384
 PR_SET_KEEPCAPS, PR_CAPBSET_READ, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 8, 23, 24, 38
 CAPABILITY_VERSION_3 = 0x20080522
-CLONE_NEWNET = 0x40000000
-SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
 _libc = ctypes.CDLL(None, use_errno=True)
-
-
-class Network:
-    """A network namespace with a loopback interface and nothing else, for the containers of one Pod."""
-
-    def __init__(self, *, log: pathlib.Path) -> None:
-        self._log = log
-
-    def __enter__(self) -> Self:
-        self.process = Process(["unshare", "--net", "sleep", "infinity"], log=self._log)
-        self.path = f"/proc/{self.process.pid}/ns/net"
-        own = os.readlink("/proc/self/ns/net")
-        self.process.wait_until(lambda: os.readlink(self.path) != own, what="its network namespace")
-        self.inside(_bring_up_loopback)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.process.stop(signal.SIGKILL)
-
-    def inside(self, ask: Callable[[], Result]) -> Result:
-        """Call a function in a thread whose sockets are the namespace's."""
-        results: list[Result] = []
-        raised: list[BaseException] = []
-
-        def enter() -> None:
-            try:
-                with open(self.path) as namespace:
-                    _check(_libc.setns(namespace.fileno(), CLONE_NEWNET), "setns")
-                results.append(ask())
-            except BaseException as error:
-                raised.append(error)
-
-        thread = threading.Thread(target=enter)
-        thread.start()
-        thread.join()
-        if raised:
-            raise raised[0]
-        return results[0]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -99,7 +56,7 @@ class Spec:
 class Container:
     """A running command: `pid` is its PID 1 as this machine knows it."""
 
-    def __init__(self, spec: Spec, *, network: Network, log: pathlib.Path) -> None:
+    def __init__(self, spec: Spec, *, network: Namespace, log: pathlib.Path) -> None:
         self._spec = spec
         self._network = network
         self._log = log
@@ -107,9 +64,9 @@ class Container:
 
     def __enter__(self) -> Self:
         _make_mount_points(self._spec)
-        unshare = ["unshare", "--mount", "--pid", "--ipc", "--uts", "--fork", "--kill-child"]
+        unshare = [build.find("unshare"), "--mount", "--pid", "--ipc", "--uts", "--fork", "--kill-child"]
         launcher = [sys.executable, "-m", "tests.peers.container", self._spec.to_json()]
-        self.process = Process(["nsenter", f"--net={self._network.path}", *unshare, *launcher], log=self._log, cwd=ROOT)
+        self.process = Process([*self._network.enter(), *unshare, *launcher], log=self._log, cwd=ROOT)
         self.process.wait_until(self._find_pid, what="its PID 1")
         return self
 
@@ -213,13 +170,6 @@ def _mount(source: object, target: pathlib.Path, *, kind: str = "", flags: int =
     words = (None if source is None else str(source), str(target), kind or None)
     encoded = [None if word is None else word.encode() for word in words]
     _check(_libc.mount(*encoded, flags, options.encode() or None), f"mount {target}")
-
-
-def _bring_up_loopback() -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-        request = struct.pack("16sh14x", b"lo", 0)
-        (flags,) = struct.unpack_from("h", fcntl.ioctl(any_socket, SIOCGIFFLAGS, request), 16)
-        fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", flags | IFF_UP))
 
 
 def _drop_privileges(spec: Spec) -> None:

@@ -5,15 +5,24 @@ Root makes them as they are; anybody else within a user namespace of its own, in
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
+import ctypes
 import os
 import pathlib
 import signal
 import subprocess
-from typing import Self
+import threading
+from collections.abc import Callable
+from typing import Self, TypeVar
 
 from tests.peers import build
 from tests.peers.process import Process
+
+Result = TypeVar("Result")
+
+CLONE_NEWNET = 0x40000000
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Namespace:
@@ -48,6 +57,22 @@ class Namespace:
         if check and done.returncode:
             raise AssertionError(f"{' '.join(words)}: {done.stdout}{done.stderr}")
         return done.stdout
+
+    def inside(self, ask: Callable[[], Result]) -> Result:
+        """Call a function in a thread whose sockets are the namespace's. Root's alone."""
+        done: concurrent.futures.Future[Result] = concurrent.futures.Future()
+
+        def enter() -> None:
+            try:
+                with open(f"/proc/{self._holder.pid}/ns/net") as namespace:
+                    if _libc.setns(namespace.fileno(), CLONE_NEWNET) < 0:
+                        raise OSError(ctypes.get_errno(), "setns")
+                done.set_result(ask())
+            except BaseException as error:
+                done.set_exception(error)
+
+        threading.Thread(target=enter).start()
+        return done.result()
 
     def write(self, path: str, text: str) -> None:
         """Set a parameter below /proc/sys/net."""

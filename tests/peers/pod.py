@@ -14,8 +14,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 from tests.peers.apiserver import ApiServer, Object
-from tests.peers.container import Container, Network, Spec
+from tests.peers.container import Container, Spec
 from tests.peers.image import Image
+from tests.peers.namespaces import Namespace
 from tests.peers.process import ProcessError, wait_until
 from tests.peers.proxy import Proxy
 
@@ -32,7 +33,7 @@ class Pod:
     """`made` are all manifests of a folder; its Deployment or DaemonSet is run. What it needs is in the API server by then."""
 
     def __init__(
-        self, image: Image, made: Sequence[Object], *, api: ApiServer, network: Network, folder: pathlib.Path
+        self, image: Image, made: Sequence[Object], *, api: ApiServer, network: Namespace, folder: pathlib.Path
     ) -> None:
         self._image = image
         self._made = made
