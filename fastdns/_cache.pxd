@@ -69,3 +69,4 @@ cdef class Cache:
     cdef void shrink_table(self, uint32_t now, uint32_t budget) noexcept nogil
     cdef void forget_entries(self) noexcept nogil
     cdef void _link_entry(self, Entry* entry) noexcept nogil
+    cdef bint _take_entry(self, const uint8_t* octets, const Entry* head, const Key* key, uint32_t now) noexcept nogil

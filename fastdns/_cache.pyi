@@ -1,6 +1,7 @@
 """Answers of upstreams: a success and a denial side, bounded in entries and in octets, with TTL countdown, prefetch, stale."""
 
 import enum
+from collections.abc import Container
 from typing import final
 
 from fastdns._stored import StoredReply
@@ -51,5 +52,12 @@ class Cache:
     def grow(self) -> None:
         """Let it hold a 64th of its octets more, up to what it was made with."""
     def forget_all(self) -> None: ...
+    def dump(self) -> bytes:
+        """All entries, as load() of a process of the same build takes them."""
+    def load(self, octets: bytes, *, now: int, forget: Container[bytes] = ()) -> int:
+        """Keep what dump() gave, where nothing newer is held and there is room; how many.
+
+        Left out are names in the zones `forget` (canonical). Raises ValueError for octets that dump() didn't give.
+        """
     def describe(self) -> dict[str, int]:
         """{success, denial} entries, {success,denial}_evictions, octets."""

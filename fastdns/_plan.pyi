@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from typing_extensions import Buffer, disjoint_base
 
+from fastdns._cache import Cache
 from fastdns._counters import Counters
 from fastdns._order import AddressOrder
 
@@ -60,6 +61,8 @@ class Plan:
         verify_timeout_ms (0: until the upstreams fail) before it gets a stale answer; such a one carries stale_ttl; for
         `recheck` seconds a refresh that failed is not tried again; with prefer_positive a stale answer goes before a fresh
         denial."""
+    def cache(self, number: int) -> Cache:
+        """A cache by its number."""
     def add_group(
         self,
         upstreams: Sequence[tuple[str, int]],

@@ -137,6 +137,11 @@ cdef inline uint8_t* _stored(Entry* entry) noexcept nogil:
     return <uint8_t*>entry + sizeof(Entry) + entry.reply.ttl_count * sizeof(uint16_t)
 
 
+cdef inline size_t _size_of(const Entry* entry) noexcept nogil:
+    """Octets with what is behind it."""
+    return sizeof(Entry) + entry.reply.ttl_count * sizeof(uint16_t) + entry.reply.size
+
+
 cdef inline bint _is_for(Entry* entry, const Key* key) noexcept nogil:
     """True if the entry's key is `key`. The stored message begins with the question, whose length its size covers."""
     cdef const uint8_t* question = _stored(entry) + HEADER_SIZE
@@ -594,6 +599,59 @@ cdef class Cache:
     def forget_all(self):
         self.forget_entries()
 
+    def dump(self):
+        """All entries, as load() of a process of the same build takes them."""
+        cdef Ring* ring
+        cdef Entry* entry
+        cdef uint32_t at
+        cdef int side
+        cdef list dumped = []
+        for side in range(2):
+            ring = &self.table.rings[side]
+            for at in range(ring.count):
+                entry = ring.entries[at]
+                dumped.append((<const uint8_t*>entry)[:_size_of(entry)])
+        return b"".join(dumped)
+
+    def load(self, bytes octets not None, *, uint32_t now, forget=()):
+        """Keep what dump() gave, where nothing newer is held and there is room; how many.
+
+        Left out are names in the zones `forget` (canonical). Raises ValueError for octets that dump() didn't give.
+        """
+        cdef const uint8_t* start = octets
+        cdef const uint8_t* at = start
+        cdef size_t left = <size_t>len(octets)
+        cdef Entry head
+        cdef Key key
+        cdef uint32_t loaded = 0
+        while left:
+            if not _read_entry(at, left, &head, &key):
+                raise ValueError(f"no entry at octet {at - start}")
+            if not _is_in_zones(&key, forget):
+                loaded += self._take_entry(at, &head, &key, now)
+            at += _size_of(&head)
+            left -= _size_of(&head)
+        return loaded
+
+    cdef bint _take_entry(self, const uint8_t* octets, const Entry* head, const Key* key, uint32_t now) noexcept nogil:
+        """Copy an entry that was read. False: it is of no use any more, its key is held, or there is no room."""
+        cdef Ring* ring = &self.table.rings[head.side]
+        cdef Entry* sides[2]
+        cdef Entry* entry
+        cdef uint64_t hash_value = _hash_key(self.table.seed, key)
+        _find_entries(self.table, key, hash_value, sides)
+        if sides[0] != NULL or sides[1] != NULL or not _is_usable(head, _age_of(head, now), self.options.stale_for):
+            return False
+        if ring.count >= ring.capacity or self.stats.octets + head.octets > self.options.max_octets:
+            return False
+        entry = <Entry*>malloc(_size_of(head))
+        if entry == NULL:
+            return False
+        memcpy(entry, octets, _size_of(head))
+        entry.hash = hash_value
+        self._link_entry(entry)
+        return True
+
     def describe(self):
         """{success, denial} entries, {success,denial}_evictions, octets."""
         return {
@@ -615,6 +673,42 @@ cdef int _fill_key(Key* key, bytes name, int qtype, int qclass, bint do, bint cd
     key.wants_dnssec = do
     key.checking_disabled = cd
     return 0
+
+
+cdef bint _read_entry(const uint8_t* octets, size_t left, Entry* head, Key* key) noexcept:
+    """Copy an entry's fixed part, and find its key. False: there is no whole entry with a whole question."""
+    cdef const uint8_t* question
+    cdef size_t room
+    cdef size_t at = 0
+    if left < sizeof(Entry):
+        return False
+    memcpy(head, octets, sizeof(Entry))
+    if head.side > <uint8_t>DENIAL or _size_of(head) > left or head.octets < _size_of(head) or head.reply.size < HEADER_SIZE:
+        return False
+    question = octets + _size_of(head) - head.reply.size + <size_t>HEADER_SIZE
+    room = <size_t>head.reply.size - <size_t>HEADER_SIZE
+    while at < room and question[at]:
+        at += <size_t>question[at] + 1
+    if at + 5 > room or at >= NAME_MAX:
+        return False
+    key.name_key = question
+    key.name_len = <uint16_t>(at + 1)
+    key.qtype = load_u16(question + key.name_len)
+    key.qclass = load_u16(question + key.name_len + 2)
+    key.wants_dnssec = head.wants_dnssec
+    key.checking_disabled = head.checking_disabled
+    return True
+
+
+cdef bint _is_in_zones(const Key* key, zones) except -1:
+    """True if the name is one of the zones, or below it."""
+    cdef bytes name = key.name_key[:key.name_len]
+    cdef int at = 0
+    while zones and at < key.name_len:
+        if name[at:] in zones:
+            return True
+        at += key.name_key[at] + 1
+    return False
 
 
 cdef void _key_of(StoredReply reply, Key* key) noexcept:

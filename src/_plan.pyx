@@ -161,6 +161,10 @@ cdef class Plan:
         rules[count].disable_denial = _zone_list(disable_denial)
         return count
 
+    def cache(self, size_t number):
+        """A cache by its number."""
+        return self.caches[number]
+
     def add_group(self, upstreams, *, failover, again=(), bint in_python, bint stream_in_python=True, **options):
         """The upstreams of one forward plugin; its number. `options` are Inflight.add_group's."""
         cdef uint32_t count = self.group_count

@@ -38,12 +38,14 @@ class Kind(enum.IntEnum):
     # supervisor -> worker
     RECORDS = 16  # one descriptor: the stream on which control sends records
     SERVE = 18  # read the sockets: nobody else does any more
-    DRAIN = 17  # stop reading, finish, leave; payload "wait": first read until the sockets stay empty
+    INHERIT = 19  # one descriptor: a file with what a retiring worker had cached
+    DRAIN = 17  # stop reading, finish, leave; payload "wait": first read until the sockets stay empty; "bequeath": see BEQUEATH
 
     # worker -> supervisor; FATAL of control too
     SERVING = 24
     PREPARED = 26  # it could serve, and waits for SERVE
     FATAL = 25  # payload: what to log before the whole server ends
+    BEQUEATH = 27  # one descriptor: a file with what it has cached, for the worker that follows
 
     # supervisor -> control
     WORKER = 32  # one descriptor: the stream to a worker; payload: u32 generation, u32 index, u8 whether it is new

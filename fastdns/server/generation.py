@@ -50,13 +50,16 @@ class Generation:
         workers: int,
         bound: Mapping[model.Listener, listeners.BoundListener],
         options: worker.Options,
+        previous: model.Config | None = None,
     ) -> None:
+        """`previous` is what was served before, if its cache is kept."""
         self.number = number
         self.config = config
         self.layout = metrics.lay_out(config)
         self.seats = [Seat(index) for index in range(workers)]
         self._bound = bound
         self._options = options
+        self._previous = previous
         self._probes = slow.draw_probes(config)
         self._stride = -(-self.layout.slots * SLOT // CACHE_LINE) * CACHE_LINE
         self._memory = mmap.mmap(-1, self._stride * workers)
@@ -100,6 +103,7 @@ class Generation:
             is_first=is_first,
             waits=waits,
             options=self._options,
+            previous=self._previous,
         )
         keep = [one.fileno() for one in setup.sockets()]
         name = f"worker-{seat.index}"
@@ -116,12 +120,14 @@ class Generation:
             if control.channel.send(frames.Kind.WORKER, where, fds=(one.fileno(),)):
                 seat.child.channel.send(frames.Kind.RECORDS, fds=(other.fileno(),))
 
-    def drain(self, *, wait: bool) -> None:
-        """Have the workers finish. `wait`: nobody reads their sockets after them, so they read until nothing comes."""
+    def drain(self, *, wait: bool, bequeath: bool = False) -> None:
+        """Have the workers finish. `wait`: nobody reads their sockets after them, so they read until nothing comes;
+        `bequeath`: they leave what they have cached to those that come after them."""
+        how = b"wait" if wait else b"bequeath" if bequeath else b""
         for seat in self.seats:
             if seat.child is not None:
                 seat.stage = Stage.DRAINING
-                if not seat.child.channel.send(frames.Kind.DRAIN, b"wait" if wait else b""):
+                if not seat.child.channel.send(frames.Kind.DRAIN, how):
                     seat.child.kill()
 
     def find_stalled(self) -> Iterator[Seat]:

@@ -36,13 +36,15 @@ FORCED = 2  # exit status after a second signal, as CoreDNS
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Options:
-    """`fatal_status` is the exit status when something makes serving hopeless."""
+    """`fatal_status` is the exit status when something makes serving hopeless. With `keeps_cache` a reload keeps what is
+    cached, but for names that have other upstreams then."""
 
     source: sources.Source = dataclasses.field(default_factory=sources.Corefile)
     workers: int = 1
     state_dir: str = ""
     pidfile: str = ""
     fatal_status: int = 1
+    keeps_cache: bool = False
     worker: worker.Options = dataclasses.field(default_factory=worker.Options)
 
 
@@ -146,9 +148,10 @@ class Supervisor:
 
     # --- workers --------------------------------------------------------------------------------------------------
 
-    def _make_generation(self, number: int, config: model.Config) -> Generation:
+    def _make_generation(self, number: int, config: model.Config, previous: model.Config | None = None) -> Generation:
         bound = {listener: self.bound[listener] for listener in find_listeners(config)}
-        return Generation(number, config, workers=self.options.workers, bound=bound, options=self.options.worker)
+        own = self.options
+        return Generation(number, config, workers=own.workers, bound=bound, options=own.worker, previous=previous)
 
     def _start_worker(self, generation: Generation, seat: Seat, *, is_first: bool) -> None:
         if seat.child is not None or generation not in self._generations():
@@ -168,12 +171,21 @@ class Supervisor:
                 seat.stage = Stage.PREPARED
                 if generation.is_prepared:
                     self._adopt_next()
+            elif message.kind is Kind.BEQUEATH:
+                self._pass_on(generation, seat, message)
             elif message.kind is Kind.FATAL:
                 self._give_up(message)
 
     def _give_up(self, message: frames.Message) -> None:
         logger.critical("%s", message.payload.decode("utf-8", "replace"))
         self.stop(self.options.fatal_status)
+
+    def _pass_on(self, generation: Generation, seat: Seat, message: frames.Message) -> None:
+        """Give what a retiring worker has cached to the one that has its sockets now."""
+        heir = self.current.seats[seat.index].child
+        if heir is not None and generation is not self.current:
+            heir.channel.send(Kind.INHERIT, fds=message.fds)
+        frames.close_all(message.fds)
 
     def _receive(self, child: children.Child) -> list[frames.Message]:
         """Messages of a child; one whose channel is closed or broken is killed, if it still lives."""
@@ -306,7 +318,8 @@ class Supervisor:
         except errors.ListenError as error:
             self._reject(number, str(error))
             return
-        self.next = self._make_generation(number, config)
+        previous = self.current.config if self.options.keeps_cache else None
+        self.next = self._make_generation(number, config, previous)
         for seat in self.next.seats:
             self._start_worker(self.next, seat, is_first=False)
         self._later("adoption", ADOPTION_TIMEOUT, lambda: self._abandon_next("its workers did not start in time"))
@@ -319,7 +332,7 @@ class Supervisor:
         self.current, self.next = self.next, None
         self.sites.adopt(self.current.config)
         retired = self.retiring[-1]
-        retired.drain(wait=False)
+        retired.drain(wait=False, bequeath=self.options.keeps_cache)
         self.current.serve()
         self.loop.call_later(DRAIN_TIMEOUT, lambda: self._kill_all(retired))
         self._tell_control(Kind.ADOPTED, struct.pack(">I", self.current.number))

@@ -20,7 +20,7 @@ from fastdns import _counters, _udp, errors
 from fastdns._counters import WorkerSlot, WorkerState
 from fastdns.config import model
 from fastdns.server import compile as compiler
-from fastdns.server import duties, frames, listeners, output, slow, tcp
+from fastdns.server import duties, frames, inheritance, listeners, output, slow, tcp
 from fastdns.server.frames import Kind
 
 logger = logging.getLogger(__name__)
@@ -51,6 +51,7 @@ class Setup:
     is_first: bool  # nobody answers before it: it does not wait for records
     waits: bool  # others answer until it is told to serve
     options: Options
+    previous: model.Config | None = None  # what was served before a reload, when its cache is kept
 
     def sockets(self) -> Iterator[socket.socket]:
         for group in (self.udp, self.tcp):
@@ -151,7 +152,11 @@ class Worker:
             elif message.kind is Kind.SERVE:
                 self.serve()
             elif message.kind is Kind.DRAIN:
+                if message.payload == b"bequeath":
+                    self._bequeath()
                 self.slow.start(self._drain(wait=message.payload == b"wait"))
+            elif message.kind is Kind.INHERIT:
+                self._inherit(message.fds[0])
 
     async def _drain(self, *, wait: bool) -> None:
         """Stop reading, answer what is held, leave. `wait`: nobody reads the sockets afterwards, so empty them first."""
@@ -174,6 +179,17 @@ class Worker:
         self.counters.set(WorkerSlot.WORKER_STATE, WorkerState.WORKER_DONE)
         if not self._ended.done():
             self._ended.set_result(None)
+
+    def _bequeath(self) -> None:
+        fd = frames.share_octets(inheritance.dump(self.program))
+        self.channel.send(Kind.BEQUEATH, fds=(fd,))
+        os.close(fd)
+
+    def _inherit(self, fd: int) -> None:
+        octets = frames.take_octets(fd)
+        if self.setup.previous is not None:
+            kept = inheritance.load(self.program, octets, self.setup.previous, now=int(time.monotonic()))
+            logger.info("%d cached answers are kept", kept)
 
     # --- queries -------------------------------------------------------------------------------------------------------
 

@@ -297,3 +297,75 @@ class AgainstADict(RuleBasedStateMachine):
 
 TestAgainstADict = AgainstADict.TestCase
 TestAgainstADict.settings = settings(deadline=None, max_examples=100)
+
+
+def below(label: str) -> bytes:
+    return bytes([len(label)]) + label.encode() + NAME
+
+
+def test_a_dump_is_loaded_with_ttls_that_go_on() -> None:
+    old, new = cache_of(), cache_of()
+    old.put(reply(answer=(300,)), now=100)
+    old.put(reply(name=below("nx"), soa=50, rcode="NXDOMAIN"), now=120)
+    old.put(reply(answer=(300,)), now=100, do=True)
+    assert new.load(old.dump(), now=130) == 3
+    assert found(new, 130) == (Lookup.CACHE_FRESH, 270)
+    assert found(new, 130, do=True) == (Lookup.CACHE_FRESH, 270)
+    assert found(new, 130, below("nx")) == (Lookup.CACHE_FRESH, 40)
+    for figure in ("success", "denial", "octets"):
+        assert new.describe()[figure] == old.describe()[figure]
+
+
+def test_what_is_over_is_not_loaded() -> None:
+    old, new = cache_of(), cache_of()
+    old.put(reply(answer=(60,)), now=100)
+    assert new.load(old.dump(), now=160) == 0
+
+
+def test_what_is_held_is_newer_than_a_dump() -> None:
+    old, new = cache_of(), cache_of()
+    old.put(reply(answer=(300,)), now=100)
+    new.put(reply(soa=60, rcode="NXDOMAIN"), now=110)
+    assert new.load(old.dump(), now=110) == 0
+    assert new.get(NAME, 1, now=110)[2] == 60
+
+
+def test_names_in_forgotten_zones_are_left_out() -> None:
+    old, new = cache_of(), cache_of()
+    for name in (NAME, below("a"), b"\7example\3org\0", b"\3org\0"):
+        old.put(reply(name=name, answer=(300,)), now=100)
+    assert new.load(old.dump(), now=100, forget={b"\7example\3org\0"}) == 1
+    assert found(new, 100, b"\3org\0")[0] is Lookup.CACHE_FRESH
+
+
+def test_a_dump_evicts_nothing() -> None:
+    old, new = cache_of(), cache_of(success=(2, 3600, 5))
+    old.store_many([reply(name=below("xxxxxxxx"), answer=(300,))], 10, now=100, seed=1)
+    new.put(reply(answer=(300,)), now=100)
+    assert new.load(old.dump(), now=100) == 1
+    assert found(new, 100)[0] is Lookup.CACHE_FRESH
+    assert new.describe()["success_evictions"] == 0
+    assert cache_of(max_octets=1 << 10).load(old.dump(), now=100) < 10
+
+
+def test_octets_that_are_no_dump_are_refused() -> None:
+    old = cache_of()
+    for label in ("a", "b"):
+        old.put(reply(name=below(label), answer=(300, 300)), now=100)
+    dumped = old.dump()
+    assert cache_of().load(b"", now=100) == 0
+    for size in range(1, len(dumped)):
+        if size != len(dumped) // 2:
+            with pytest.raises(ValueError, match="no entry at octet"):
+                cache_of().load(dumped[:size], now=100)
+    chance = random.Random(1)
+    for _ in range(2000):
+        broken = bytearray(dumped)
+        for _ in range(chance.randrange(1, 8)):
+            broken[chance.randrange(len(broken))] = chance.randrange(256)
+        cache = cache_of()
+        try:
+            cache.load(bytes(broken), now=100)
+        except ValueError:
+            continue
+        assert cache.describe()["octets"] <= 1 << 24
