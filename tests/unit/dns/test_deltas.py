@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from enum import IntEnum
 
 import pytest
 
@@ -13,11 +14,16 @@ from tests.unit import deltas as by_hand
 ZONE = names.to_canonical_wire("cluster.local")
 
 
-def test_numbers_are_the_table_s() -> None:
-    zone_flags = (deltas.ENT_NODATA, deltas.SOA_APEX_ONLY, deltas.NO_SOA, deltas.MISS_SERVFAIL)
-    assert (*zone_flags, deltas.WILDCARD_ONE_LABEL) == tuple(_trie.ZoneFlag)
-    assert tuple(_rrset.DataFlag) == (deltas.TXT_NXDOMAIN, deltas.ONLY_THESE, deltas.POD_ADDRESSES)
-    assert tuple(_rrset.Form)[:5] == (deltas.FIXED, deltas.WHOLE, deltas.ZONED, deltas.PRIMARY_ZONED, deltas.SERVICE)
+@pytest.mark.parametrize(
+    ("enum", "names"),
+    [
+        (_trie.ZoneFlag, ["ENT_NODATA", "SOA_APEX_ONLY", "NO_SOA", "MISS_SERVFAIL", "WILDCARD_ONE_LABEL"]),
+        (_rrset.DataFlag, ["TXT_NXDOMAIN", "ONLY_THESE", "POD_ADDRESSES"]),
+        (_rrset.Form, ["FIXED", "WHOLE", "ZONED", "PRIMARY_ZONED", "SERVICE"]),
+    ],
+)
+def test_numbers_are_the_table_s(enum: type[IntEnum], names: list[str]) -> None:
+    assert [getattr(deltas, name) for name in names] == [enum[name] for name in names]
 
 
 def test_operations_are_what_the_format_says() -> None:
