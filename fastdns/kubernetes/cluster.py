@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 STATE_INTERVAL = 60.0
 MANIFESTS_INTERVAL = 1.0
 SERIAL_INTERVAL = 60.0
-PLACE_INTERVAL = 10.0
+PLACE_PAUSE, PLACE_INTERVAL = 0.5, 10.0  # seconds between looks for a node's place, at first and later
 STATE_STEP = 500
 """Entries of the state file that are written before the event loop gets its turn."""
 BATCHES_WAITING = 4
@@ -319,6 +319,7 @@ class Cluster:
 
     async def _find_place(self, tree: skycache.SkyCache, api: client.Client) -> None:
         complaint = ""
+        pause = PLACE_PAUSE
         while True:
             try:
                 place = await asyncio.to_thread(nodeplace.find_place, api)
@@ -332,7 +333,8 @@ class Cluster:
             if text != complaint:
                 logger.warning("federations: %s", text)
                 complaint = text
-            await asyncio.sleep(PLACE_INTERVAL)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, PLACE_INTERVAL)
 
     # --- from files --------------------------------------------------------------------------------------------------
 

@@ -305,6 +305,14 @@ def test_without_a_node_that_has_a_place_there_is_no_way(api: FakeApiServer, sta
     wait_until(lambda: "no node has the labels" in server.log(), timeout=30, what="what is missing")
 
 
+def test_node_that_comes_later_shows_the_way(api: FakeApiServer, start: Start) -> None:
+    api.put(NODES, node())
+    server = start("--federations=fed=fed.example.org")
+    wait_until(lambda: "no node has the labels" in server.log(), timeout=30, what="what is missing")
+    api.put(NODES, node(**PLACE))
+    wait_for(server, "fed", "a.b.fed.svc.z-1.r-1.fed.example.org.")
+
+
 def test_nodes_are_not_listed_without_federations(api: FakeApiServer, start: Start) -> None:
     start()
     assert NODES not in {request.path for request in api.requests}
