@@ -7,6 +7,7 @@ FASTDNS_WERROR=1     compiler warnings are errors
 """
 
 import os
+import pathlib
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
@@ -57,6 +58,16 @@ def link_flags() -> list[str]:
     return ["-fsanitize=address,undefined"] if os.environ.get("FASTDNS_SANITIZE") else []
 
 
+def drop_stale_c(folder: pathlib.Path) -> None:
+    """Have a module made again whose own .pxd has changed: Cython looks for that beside the .pyx alone."""
+    for name in MODULES:
+        made, declared = folder / f"src/{name}.c", pathlib.Path(f"fastdns/{name}.pxd")
+        if made.exists() and declared.exists() and made.stat().st_mtime < declared.stat().st_mtime:
+            made.unlink()
+
+
+CYTHON_DIR = os.environ.get("FASTDNS_CYTHON_DIR", "build/cython")
+drop_stale_c(pathlib.Path(CYTHON_DIR))
 setup(
     ext_modules=cythonize(
         [
@@ -68,7 +79,7 @@ setup(
             )
             for name in MODULES
         ],
-        build_dir=os.environ.get("FASTDNS_CYTHON_DIR", "build/cython"),
+        build_dir=CYTHON_DIR,
         annotate=bool(os.environ.get("FASTDNS_ANNOTATE")),
         compiler_directives=DIRECTIVES,
         nthreads=0,
