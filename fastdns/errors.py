@@ -31,6 +31,17 @@ class FolderError(FastdnsError):
     """A folder of configuration files that can't be read: names the file, and why."""
 
 
+class DnsmasqError(ConfigError):
+    """A command line or file of dnsmasq that can't be served, in dnsmasq's words. `status` is its exit status."""
+
+    def __init__(self, message: str, *, file: str = "", line: int = 0, status: int = 1) -> None:
+        FastdnsError.__init__(self, f"dnsmasq: {message}")
+        self.file = file
+        self.line = line
+        self.message = message
+        self.status = status
+
+
 class ManifestError(FastdnsError):
     """A manifest or an object that makes no sense: names the file or the object, and the field."""
 

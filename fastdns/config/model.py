@@ -10,6 +10,8 @@ from __future__ import annotations
 import dataclasses
 import enum
 
+from fastdns.config import local
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Errors:
@@ -164,6 +166,19 @@ class ServeStale:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class RecordCache:
+    """A cache of records rather than of messages, as dnsmasq's: each record counts down its own TTL from what came.
+
+    Nothing of the authority and additional sections is kept; the end of a chain of aliases is kept as its own; that a name
+    does not exist answers every type. `types` are those that are kept (none: all). A denial without SOA is kept for
+    `negative_ttl` seconds.
+    """
+
+    types: tuple[int, ...] = ()
+    negative_ttl: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Cache:
     zones: tuple[str, ...]
     success: CacheSide = CacheSide(capacity=9984, max_ttl=3600)
@@ -174,6 +189,7 @@ class Cache:
     disable_success: tuple[str, ...] = ()
     disable_denial: tuple[str, ...] = ()
     keepttl: bool = False
+    records: RecordCache | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -260,8 +276,11 @@ class HealthCheck:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Forward:
-    """plugin forward. No words of a Corefile: `again` are rcodes for which the same upstream is asked once more; names of
-    fewer than `labels_min` labels are SERVFAIL."""
+    """plugin forward: where names of `zone` and `more_zones` are asked; with `is_undotted` only those of one label.
+
+    No words of a Corefile: `again` are rcodes for which the same upstream is asked once more; names of fewer than `labels_min`
+    labels are SERVFAIL; policy "all" asks all at once, "fastest" the one that was last the first to answer, and all now and then.
+    """
 
     zone: str
     upstreams: tuple[Upstream, ...]
@@ -286,6 +305,22 @@ class Forward:
     source_address: str = ""
     again: tuple[int, ...] = ()
     labels_min: int = 0
+    more_zones: tuple[str, ...] = ()
+    is_undotted: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Manner:
+    """How a block differs from CoreDNS where no plugin is at work.
+
+    `errors_carry_ra`: answers without records say RA too. `fails_silently`: when upstreams don't answer, we don't either.
+    `finds_known`: a name that a plugin before holds something for is never denied. `deadline` is for upstreams, in seconds.
+    """
+
+    errors_carry_ra: bool = False
+    fails_silently: bool = False
+    finds_known: bool = False
+    deadline: float = 4.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -329,6 +364,8 @@ Plugin = (
     | Forward
     | SkyDns
     | KubeDnsPages
+    | Manner
+    | local.LocalPlugin
 )
 
 
