@@ -30,6 +30,7 @@ MODULES = [
     "_reply",
     "_rewrite",
     "_rrset",
+    "_rules",
     "_service",
     "_stored",
     "_trie",

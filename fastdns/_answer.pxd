@@ -3,12 +3,12 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastdns._askers cimport Asker, AskerPool, NoteQueue, Peer
-from fastdns._cache cimport Found, Key, Lookup
-from fastdns._inflight cimport Answered
+from fastdns._cache cimport Found, Key, Lookup, Part
+from fastdns._inflight cimport Answered, Asked
 from fastdns._local cimport Limits
 from fastdns._message cimport Reply
 from fastdns._packet cimport CD, Query, QueryStatus
-from fastdns._plan cimport Block, CacheRule, Listener, Plan, SendAnswer, Step, ZoneList
+from fastdns._plan cimport Block, CacheRule, Listener, Plan, SendAnswer, Spread, Step, ZoneList
 from fastdns._trie cimport Table, Walk
 from fastdns._wire cimport Writer
 
@@ -62,6 +62,7 @@ cdef class Answerer(Plan):
     cdef uint32_t slowed_capacity
     cdef uint32_t rotation  # grows with every answer
     cdef uint64_t now_ns
+    cdef uint8_t finished_step  # of the asker whose answer is being counted; NO_STEP: nobody was parked
     cdef uint64_t alarm_ns  # the earliest alarm since take_alarm(); 0: none
     cdef uint8_t* stored    # scratch: a reply written anew, MESSAGE_MAX
     cdef uint16_t* ttl_at   # scratch, TTLS_MAX
@@ -102,8 +103,18 @@ cdef class Answerer(Plan):
     cdef bint _run_cache(self, Block* block, const Step* step, uint8_t index, const Query* query, const Peer* peer,
                          bint no_limit, Writer* out, bint* accepts_stale) noexcept nogil
     cdef Lookup _find_reply(self, uint32_t cache, const Key* key, Found* found) noexcept nogil
-    cdef void _write_found(self, const Block* block, const Found* found, const Query* query, const Peer* peer,
-                           bint no_limit, bint is_stale, Writer* out) noexcept nogil
+    cdef void _write_found(self, const Block* block, const CacheRule* rule, const Found* found, const Query* query,
+                           const Peer* peer, bint no_limit, bint is_stale, Writer* out) noexcept nogil
+    cdef bint _is_known(self, const Block* block, const uint8_t* name_key, uint16_t name_len) noexcept nogil
+    cdef bint _judge(self, const Block* block, const Key* key, Reply* reply) noexcept nogil
+    cdef void _store_tails(self, const Block* block, const Key* key, const uint8_t* wire, size_t wire_len) noexcept nogil
+    cdef Asked _ask_step(self, const Block* block, const Step* step, const Query* query, Asker* asker,
+                         uint64_t token) noexcept nogil
+    cdef Asked _ask_spread(self, const Spread* spread, uint32_t only, uint32_t but, const Block* block, const Query* query,
+                           Asker* asker, uint64_t token) noexcept nogil
+    cdef bint _is_test_due(self, Spread* spread) noexcept nogil
+    cdef bint _waits_for_others(self, Asker* asker, uint32_t group, const Reply* reply) noexcept nogil
+    cdef void _give_up(self, Asker* asker, const Answered* answered) noexcept nogil
     cdef bint _write_stale(self, const Block* block, const Query* query, const Peer* peer, bint no_limit,
                            Writer* out) noexcept nogil
     cdef void _accept_stale(self, Block* block, Asker* asker) noexcept nogil
@@ -131,7 +142,7 @@ cdef class Answerer(Plan):
     cdef bint _keeps(self, const CacheRule* rule, const uint8_t* name_key, uint16_t name_len, const Reply* reply) noexcept nogil
     cdef bint _goes_on(self, const Block* block, uint8_t index, const Reply* reply) noexcept nogil
     cdef void _give(self, Asker* asker, const Reply* reply) noexcept nogil
-    cdef void _store(self, const Block* block, const Key* key, const Reply* reply) noexcept nogil
+    cdef void _store(self, const Block* block, const Key* key, const Reply* reply, Part part=*) noexcept nogil
     cdef void _truncate(self, Asker* asker) noexcept nogil
     cdef void _on_reply(self, Answered* answered) noexcept nogil
     cdef const Block* _block_of(self, uint32_t group) noexcept nogil

@@ -36,6 +36,9 @@ cdef struct Asker:
     bint accepts_stale      # the cache holds a stale answer, for when upstreams fail
     bint stays              # its place is kept behind the answer: what it asked goes on for the cache's sake
     bint is_answered        # no second answer is owed
+    uint8_t pending         # of a spread: upstreams that have not answered yet
+    bint asked_all          # of a spread: no other upstream is left
+    uint16_t rcode          # of a spread: what an upstream has said that others were waited for; 0: nothing
     uint64_t started_ns
     # the query, without its options
     uint16_t id
@@ -48,6 +51,9 @@ cdef struct Asker:
     bint has_edns
     bint wants_dnssec
     uint8_t wire[271]       # header and question, as received
+
+cdef enum:
+    NO_STEP = 0xFF
 
 cpdef enum NoteKind:
     NOTE_COMPLETED = 0      # octets: an answer
@@ -68,6 +74,7 @@ cdef struct Note:
     bint has_edns
     bint wants_dnssec
     bint is_nodata          # NOTE_LOG
+    uint8_t step            # NOTE_LOG: where the query was parked last; NO_STEP: it was answered at once
     uint8_t failure         # NOTE_ERROR
     uint32_t group          # NOTE_ERROR
     uint32_t upstream       # NOTE_ERROR

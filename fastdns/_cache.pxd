@@ -20,6 +20,15 @@ cdef struct Limits:         # of one side
     uint32_t max_ttl        # seconds
     uint32_t min_ttl
 
+cdef enum:
+    TYPES_MAX = 32
+    EVERY_TYPE = 0          # the type in the key of a name that does not exist
+
+cdef enum Part:             # by_record: what of a reply is kept
+    PART_ALL = 0
+    PART_TAIL = 1           # what one of its aliases leads to
+    PART_ALIAS = 2          # one of its aliases alone: kept whatever types are
+
 cdef struct CacheOptions:
     Limits sides[2]
     size_t max_octets       # both sides together; less while memory is short
@@ -32,6 +41,10 @@ cdef struct CacheOptions:
     uint32_t prefetch_window    # seconds
     uint32_t prefetch_percent   # of the TTL left
     bint keep_ttl           # answer with the TTL as it was stored, not counted down
+    bint by_record          # records keep their own TTLs, bounded; that a name does not exist answers every type
+    uint16_t types[TYPES_MAX]   # by_record: those that are kept
+    uint8_t type_count      # 0: every type
+    uint32_t negative_ttl   # by_record: seconds, of a denial without SOA
 
 cdef struct Entry           # layout is _cache's own
 
@@ -51,6 +64,7 @@ cdef struct CacheStats:
     uint64_t entries[2]
     uint64_t evictions[2]
     uint64_t octets
+    uint64_t insertions     # records; a denial is one, and its SOA another
 
 cdef class Cache:
     cdef Table* table       # owned; freed in __dealloc__
@@ -68,5 +82,10 @@ cdef class Cache:
     cdef void expire_entries(self, uint32_t now, uint32_t budget) noexcept nogil
     cdef void shrink_table(self, uint32_t now, uint32_t budget) noexcept nogil
     cdef void forget_entries(self) noexcept nogil
+    cdef bint keep_records(self, const Key* key, const uint8_t* stored, Reply* reply, const uint16_t* ttl_at,
+                           Part part, uint32_t now) noexcept nogil
+    cdef bint keeps_type(self, uint16_t qtype, uint16_t qclass) noexcept nogil
+    cdef bint has_records(self, const Key* key, uint32_t now) noexcept nogil
+    cdef void _bound_records(self, Entry* entry) noexcept nogil
     cdef void _link_entry(self, Entry* entry) noexcept nogil
     cdef bint _take_entry(self, const uint8_t* octets, const Entry* head, const Key* key, uint32_t now) noexcept nogil

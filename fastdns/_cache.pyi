@@ -1,7 +1,7 @@
 """Answers of upstreams: a success and a denial side, bounded in entries and in octets, with TTL countdown, prefetch, stale."""
 
 import enum
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from typing import final
 
 from fastdns._stored import StoredReply
@@ -33,8 +33,12 @@ class Cache:
         prefer_positive: bool = False,
         prefetch: tuple[int, int, int] = (0, 60, 10),
         keep_ttl: bool = False,
+        by_record: bool = False,
+        types: Sequence[int] = (),
+        negative_ttl: int = 0,
     ) -> None:
-        """(capacity, max_ttl, min_ttl) of each side; prefetch is (amount, window seconds, percent)."""
+        """(capacity, max_ttl, min_ttl) of each side; prefetch is (amount, window seconds, percent). `by_record`: each record
+        keeps its own TTL, only `types` (none: all) are kept, a denial without SOA for `negative_ttl` seconds."""
     def get(
         self, name: bytes, qtype: int, qclass: int = 1, *, do: bool = False, cd: bool = False, now: int
     ) -> tuple[Lookup, StoredReply | None, int, int, bool]:
@@ -60,4 +64,4 @@ class Cache:
         Left out are names in the zones `forget` (canonical). Raises ValueError for octets that dump() didn't give.
         """
     def describe(self) -> dict[str, int]:
-        """{success, denial} entries, {success,denial}_evictions, octets."""
+        """{success, denial} entries, {success,denial}_evictions, insertions (of records), octets."""

@@ -37,7 +37,8 @@ cpdef enum CacheSlot:           # coredns_cache_*
     CACHE_EVICTIONS = 8         # [success, denial]
     CACHE_DROPS = 10
     CACHE_OCTETS = 11           # a gauge
-    CACHE_SLOTS = 12
+    CACHE_INSERTIONS = 12       # records
+    CACHE_SLOTS = 13
 
 cpdef enum GroupSlot:           # coredns_forward_*
     GROUP_MAX_CONCURRENT_REJECTS = 0
@@ -96,6 +97,8 @@ cpdef enum WorkerSlot:          # of the worker as a whole
     WORKER_UDP_FAILURES = 10    # reading a UDP socket failed
     WORKER_TABLES_SYNCED = 13   # a gauge: tables of clusters that hold a whole list
     WORKER_DELTAS = 14          # frames of records applied
+    WORKER_FORWARDED = 15       # queries that went upstream
+    WORKER_UPSTREAM_ANSWERS = 16    # answers that came from there
     WORKER_UNDECIDED = 32       # a BLOCK for queries outside of any server block (zone `dropped`)
     WORKER_SLOTS = 219
 

@@ -38,7 +38,8 @@ class CacheSlot(enum.IntEnum):
     CACHE_EVICTIONS = 8
     CACHE_DROPS = 10
     CACHE_OCTETS = 11
-    CACHE_SLOTS = 12
+    CACHE_INSERTIONS = 12
+    CACHE_SLOTS = 13
 
 class GroupSlot(enum.IntEnum):
     GROUP_MAX_CONCURRENT_REJECTS = 0
@@ -97,6 +98,8 @@ class WorkerSlot(enum.IntEnum):
     WORKER_UDP_FAILURES = 10
     WORKER_TABLES_SYNCED = 13
     WORKER_DELTAS = 14
+    WORKER_FORWARDED = 15
+    WORKER_UPSTREAM_ANSWERS = 16
     WORKER_UNDECIDED = 32
     WORKER_SLOTS = 219
 

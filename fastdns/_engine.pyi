@@ -66,19 +66,25 @@ class Engine(Answerer):
         nowhere any more."""
     def slow_queries(self) -> list[Slow]:
         """What left the compiled path since the last call."""
+    def parked_at(self, token: int) -> tuple[int, int] | None:
+        """(step, upstream): where an asker waits, and which upstream of a spread it is for (-1: all of them)."""
     def completed(self) -> list[tuple[int, bytes]]:
         """[(token, answer)] of what ask() gave tokens for; an empty answer: none is owed."""
     def log_records(
         self,
-    ) -> list[tuple[int, float, tuple[str, int], str, bool, bytes, int, int, int, int, bool]]:
-        """[(block, seconds, remote, local, is_stream, query, rcode, flags, answer size, query size, is_nodata)] since
-        the last call."""
+    ) -> list[tuple[int, float, tuple[str, int], str, bool, bytes, int, int, int, int, bool, int]]:
+        """[(block, seconds, remote, local, is_stream, query, rcode, flags, answer size, query size, is_nodata, step)] since
+        the last call. `query` is the whole answer where log_answers() says so; `step` is where the query was parked last,
+        255 if it never was."""
     def error_records(self) -> list[tuple[int, int, bytes, int, int, int, tuple[str, int]]]:
         """[(block, rcode, header and question, failure, group, upstream, remote)] since the last call."""
     def dropped_notes(self) -> int:
         """How many log and error records nobody took in time."""
     def waiting(self) -> int:
         """How many queries are parked: on their way upstream, or in Python."""
+
+    def forget_cached(self) -> None:
+        """Empty every cache."""
 
     # --- upstreams
     @property

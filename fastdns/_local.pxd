@@ -16,6 +16,7 @@ cpdef enum Outcome:
     FAILED = 4              # SERVFAIL: the table isn't complete yet, or says so of names that it doesn't have
     FOLLOW = 5              # a CNAME leads out of the table
     RARE = 7                # the table holds what Python makes the answer from
+    ALIAS = 6               # a CNAME, and nothing of the type where it leads
 
 cdef enum:
     CHAIN_MAX = 11          # CNAMEs in a row, as CoreDNS
@@ -44,6 +45,7 @@ cdef struct Finding:
     const NameData* data
     const RecordSet* records    # the set that answers; NULL: none, or SOA
     bint is_soa
+    bint is_any             # every set of the name answers
     Asked asked             # of a SERVICE set
     uint32_t entries        # of a SERVICE set that the question matches
     uint8_t pod[256]        # a SERVICE block made for a pod's name
@@ -54,4 +56,5 @@ cdef struct Finding:
     uint8_t target_label_count
 
 cdef void find_answer(const Table* table, const Query* query, const Walk* begun, Finding* finding) noexcept nogil
+cdef bint is_known(const Table* table, const uint8_t* name_key, uint16_t name_len) noexcept nogil
 cdef void write_finding(Writer* writer, const Query* query, const Finding* finding, const Limits* limits) noexcept nogil

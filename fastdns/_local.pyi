@@ -10,3 +10,4 @@ class Outcome(enum.IntEnum):
     FAILED = 4
     FOLLOW = 5
     RARE = 7
+    ALIAS = 6

@@ -49,6 +49,17 @@ cdef struct Reply:
     uint16_t run_stride     # octets from one such rdata to the next
     uint16_t run_count
     uint16_t run_rdlen      # 4 or 16
+    uint16_t ede            # what a client is told with it (RFC 8914); EDE_NONE: nothing
+    bint has_alias          # the question's name is an alias
+    bint has_hidden         # records were left out because of their type
+
+cdef enum:
+    HIDDEN_MAX = 16
+
+cdef struct Hidden:         # types of records that are left out of answers
+    uint16_t types[HIDDEN_MAX]
+    uint8_t count
+    bint keeps_soa          # a SOA is kept whosever it is: dnsmasq passes it on
 
 cdef enum Section:
     ANSWER = 0
@@ -86,6 +97,10 @@ cdef struct Reading:
     bint chain_is_clear         # False: an owner has two CNAMEs
     bint has_opt
     bint keeps_foreign          # the authority section is kept whatever zone it speaks for
+    bint has_hidden
+    uint32_t hidden_ttl         # the least of what is left out
+    uint16_t question_at        # where the name stands that what is written is about; 0: it is not the question's
+    const Hidden* hidden        # NULL: nothing is left out
     uint16_t rcode
     Name chain[CHAIN_MAX]
     Record records[RECORDS_MAX]

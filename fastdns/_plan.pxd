@@ -9,10 +9,11 @@ from fastdns._askers cimport AlarmRing, Peer
 from fastdns._counters cimport Counters, System
 from fastdns._inflight cimport Inflight
 from fastdns._local cimport TtlBounds
+from fastdns._rules cimport ReplyRules
 from fastdns._trie cimport Table
 
 cdef enum:
-    STEPS_MAX = 32
+    STEPS_MAX = 128
     BLOCKS_MAX = 4096
     UDP_MAX = 4096          # octets of an answer over UDP, whatever is configured
 
@@ -21,6 +22,8 @@ cpdef enum StepKind:
     STEP_CACHE = 1
     STEP_FORWARD = 2
     STEP_PYTHON = 3
+    STEP_UNDOTTED = 4       # addresses of names of one label are denied
+    STEP_CLASSES = 5        # for classes other than IN alone: Python
 
 cdef enum Bounds:           # when a block's cache bounds the TTLs of its tables
     BOUNDS_NEVER = 0        # it has none
@@ -51,6 +54,18 @@ cdef struct Step:
     uint32_t next_rcodes    # FORWARD: bits of rcodes that go to the next step
     bint next_on_nodata
     uint8_t labels_min      # FORWARD: names of fewer labels are SERVFAIL
+    bint is_undotted        # FORWARD: names of one label only
+    uint8_t spread          # FORWARD: index + 1 in Plan.spreads; 0: the group as a whole is asked
+
+cdef struct Spread:
+    # A forward that asks several upstreams at once, each of them a group of one.
+    uint32_t first          # group
+    uint32_t count
+    uint32_t failover       # bits of rcodes for which another upstream's reply is preferred
+    bint always             # every question goes to all; else to the one that answered first, and to all now and then
+    uint32_t favourite      # count: none
+    uint32_t asked          # questions since all were asked
+    uint64_t tested_ns      # when that was
 
 cdef struct Block:
     uint8_t zone[256]       # canonical
@@ -59,6 +74,7 @@ cdef struct Block:
     uint16_t udp_max
     bint rotates
     bint logs
+    bint logs_answers       # the log gets the whole answer instead of the question
     Bounds has_bounds
     uint32_t cache          # whose bounds these are
     TtlBounds success
@@ -72,8 +88,16 @@ cdef struct Block:
     uint64_t* slots         # its BLOCK of counters
     void* order             # an AddressOrder, borrowed from Plan.orders; NULL: none
     uint32_t unobserved     # answers of this batch whose duration is not counted yet
+    uint16_t error_flags    # header flags of answers without records
+    uint16_t end_rcode      # of a query that no step ends
+    uint16_t end_ede
+    bint fails_silently     # when upstreams don't answer, nothing is
+    bint finds_known        # a name that a table or the cache holds something for is never denied
+    uint8_t classes_at      # the STEP_CLASSES, + 1; 0: other classes than IN are refused
+    ReplyRules* rules       # owned; NULL: replies are taken as they come
+    ZoneList unblocked      # names whose replies are not blocked by the rules
     uint8_t step_count
-    Step steps[32]
+    Step steps[STEPS_MAX]
 
 cdef struct CacheRule:
     ZoneList zones
@@ -81,6 +105,7 @@ cdef struct CacheRule:
     ZoneList disable_denial
     bint stale_verify       # ask before a stale answer is given
     uint64_t verify_ns      # how long a client waits for that; 0: until the upstreams have failed
+    bint keeps_records      # the cache is one of records
     bint tracks_verify      # one client asks, the others get the stale answer meanwhile
     AlarmRing alarms        # who waits for verify_ns
     uint64_t* slots         # its CACHE of counters
@@ -111,6 +136,9 @@ cdef class Plan:
     cdef void** cache_of    # by cache number: borrowed from `caches`
     cdef CacheRule* rules   # by cache number
     cdef Group* groups      # by group number
+    cdef Spread* spreads
+    cdef uint8_t spread_count
+    cdef bint has_rules     # of some block, for replies
     cdef Block** blocks
     cdef Listener* listeners
     cdef uint32_t block_count

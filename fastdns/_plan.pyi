@@ -14,6 +14,8 @@ class StepKind(enum.IntEnum):
     STEP_CACHE = 1
     STEP_FORWARD = 2
     STEP_PYTHON = 3
+    STEP_UNDOTTED = 4
+    STEP_CLASSES = 5
 
 class Manner(enum.IntEnum):
     REFUSE_ANY = 1
@@ -55,12 +57,16 @@ class Plan:
         stale_ttl: int = 0,
         recheck: int = 0,
         prefer_positive: bool = False,
+        by_record: bool = False,
+        types: Sequence[int] = (),
+        negative_ttl: int = 0,
     ) -> int:
         """A cache: (capacity, max_ttl, min_ttl) of each side; prefetch is (amount, window seconds, percent). Zones are
         canonical wire names. Its CACHE_SLOTS counters start at `counters`. With stale_verify a client waits for
         verify_timeout_ms (0: until the upstreams fail) before it gets a stale answer; such a one carries stale_ttl; for
         `recheck` seconds a refresh that failed is not tried again; with prefer_positive a stale answer goes before a fresh
-        denial."""
+        denial. With by_record it keeps records of `types` (none: all) with their own TTLs, and what doesn't exist for
+        `negative_ttl` seconds where no SOA says how long."""
     def cache(self, number: int) -> Cache:
         """A cache by its number."""
     def add_group(
@@ -91,6 +97,41 @@ class Plan:
     def set_manners(self, block: int, manners: int, *, gate: int, system: int, counters: int) -> None:
         """Have a block behave as kube-dns does: `manners` are Manner's, `gate` is a table. What it answers is counted in the
         SYSTEM_SLOTS of its `system`; those of the first of SYSTEMS start at `counters`."""
+    def set_manner(
+        self,
+        block: int,
+        *,
+        error_flags: int,
+        fails_silently: bool,
+        finds_known: bool,
+        end_rcode: int,
+        end_ede: int,
+    ) -> None:
+        """How a block ends what it can't answer: header flags of answers without records; nothing at all when upstreams are
+        silent; NODATA for a name that a table or the cache holds something for, where it would be denied; the rcode and the
+        extended error of what no step ends."""
+    def log_answers(self, block: int) -> None:
+        """Have log records of a block hold the whole answer instead of the query."""
+    def set_rules(
+        self,
+        block: int,
+        *,
+        unblocked: Sequence[bytes],
+        clear_flags: int,
+        set_flags: int,
+        max_ttl: int,
+        hidden: Sequence[int],
+        ignored: Sequence[tuple[bytes, bytes]],
+        bogus: Sequence[tuple[bytes, bytes]],
+        blocked: Sequence[tuple[bytes, bytes]],
+        aliases: Sequence[tuple[bytes, bytes, bytes, bytes]],
+    ) -> None:
+        """Rules for the replies that a block gets: header flags, the largest TTL, types to leave out; networks (first, last)
+        whose addresses make a reply none, a denial, or (outside the zones `unblocked`) an empty one; aliases (first, last,
+        address, mask). Raises ValueError."""
+    def add_spread(self, first: int, count: int, *, failover: Sequence[int], always: bool) -> int:
+        """`count` groups of one upstream, from `first` on, that are asked at once; its number. `always`: for every question,
+        else for the first, and then now and again; between them the one that answered first is asked."""
     def set_order(self, block: int, order: AddressOrder) -> None:
         """Put the addresses of a block's answers in order."""
     def add_table_step(self, block: int, table: int, *, fallthrough: Sequence[bytes]) -> int: ...
@@ -105,8 +146,16 @@ class Plan:
         next_rcodes: Sequence[int],
         next_on_nodata: bool,
         labels_min: int = 0,
+        more_zones: Sequence[bytes] = (),
+        is_undotted: bool = False,
+        spread: int | None = None,
     ) -> int:
-        """Names of fewer than `labels_min` labels are answered SERVFAIL here."""
+        """Names of fewer than `labels_min` labels are answered SERVFAIL here. With is_undotted only names of one label;
+        `spread` is asked in the place of the group, but for clients on TCP."""
+    def add_undotted_step(self, block: int) -> int:
+        """Addresses of names of one label are denied."""
+    def add_classes_step(self, block: int) -> int:
+        """Every query of another class than IN leaves as SLOW_STEP; it may be resumed at a later step."""
     def add_python_step(self, block: int, *, qtype: int = 0, zones: Sequence[bytes] = ()) -> int:
         """A coroutine plugin: every query of `qtype` (0: every query), below `zones` if there are any, that gets here leaves
         as SLOW_STEP."""

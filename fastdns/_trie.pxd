@@ -20,6 +20,8 @@ A delta is a run of operations. Integers in network order; names canonical (lowe
                128 PARTIAL         a truncated answer holds the records that fit, and fills no message whole (kube-dns)
                512 OWN_SPELLING    the zone's name is spelt as here, not as in the question (kube-dns)
               1024 SRV_GLUE        SRV brings its targets' addresses along (kube-dns)
+               256 MISS_PASSES     a name or a type that isn't there is the next step's; every type follows a CNAME, which
+                                   goes alone if it leads to nothing (dnsmasq)
     positive, nodata, nxdomain     header flags (AA, RA) of each outcome
     soa          a record data in ZONED form without its serial: prefix of mname, prefix of rname (labels without root,
                  each preceded by u8 size; the zone's name follows each), then u32 refresh, retry, expire, minimum
@@ -27,6 +29,7 @@ A delta is a run of operations. Integers in network order; names canonical (lowe
     data         u16 flags  u8 count  set*
     data flags   1 TXT_NXDOMAIN    type TXT is NXDOMAIN here, other absent types NODATA
                  2 ONLY_THESE      absent types are NXDOMAIN, not NODATA
+                64 PTR_NXDOMAIN    type PTR is NXDOMAIN here
                  4 POD_ADDRESSES   one label below (and up to two more) that spells an IP address is a pod: A or AAAA
                  8 CNAME_NXDOMAIN  type CNAME is NXDOMAIN here
                 16 IN_PYTHON       A, AAAA and SRV that stand in no set are Python's to answer; with POD_ADDRESSES: names
@@ -82,6 +85,7 @@ cpdef enum ZoneFlag:
     PARTIAL = 128
     OWN_SPELLING = 512
     SRV_GLUE = 1024
+    MISS_PASSES = 256
 
 cdef struct Child:
     Node* node              # owned; NULL: free

@@ -12,6 +12,7 @@ from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 from fastdns._askers cimport (
     INTERNAL,
     NOTE_COMPLETED,
+    NO_STEP,
     NOTE_ERROR,
     NOTE_LOG,
     STREAM,
@@ -38,6 +39,9 @@ from fastdns._cache cimport (
     CACHE_MISS,
     CACHE_PREFETCH,
     CACHE_STALE,
+    PART_ALIAS,
+    PART_ALL,
+    PART_TAIL,
     Cache,
     Found,
     Key,
@@ -45,6 +49,7 @@ from fastdns._cache cimport (
 )
 from fastdns._counters cimport (
     CACHE_HITS,
+    CACHE_INSERTIONS,
     CACHE_MISSES,
     CACHE_PREFETCHES,
     CACHE_REQUESTS,
@@ -53,8 +58,10 @@ from fastdns._counters cimport (
     SYSTEM_MISSES,
     SYSTEM_RECURSIVE,
     SYSTEM_SLOTS,
+    WORKER_FORWARDED,
     WORKER_SLOW_QUERIES,
     WORKER_UNDECIDED,
+    WORKER_UPSTREAM_ANSWERS,
     Counters,
     observe_durations,
     observe_query,
@@ -64,6 +71,8 @@ from fastdns._counters cimport (
 from fastdns._inflight cimport (
     ASK_DEAD,
     ASK_FULL,
+    ASK_JOINED,
+    ASK_SENT,
     EVENT_NONE,
     EVENT_REPLY,
     FAILED_MALFORMED,
@@ -73,7 +82,19 @@ from fastdns._inflight cimport (
     Event,
     Failure,
 )
-from fastdns._local cimport FAILED, FOLLOW, NXDOMAIN, PASS, RARE, Finding, Limits, find_answer, write_finding
+from fastdns._local cimport (
+    FAILED,
+    FOLLOW,
+    NODATA,
+    NXDOMAIN,
+    PASS,
+    RARE,
+    Finding,
+    Limits,
+    find_answer,
+    is_known,
+    write_finding,
+)
 from fastdns._message cimport (
     REPLY_EMPTY,
     REPLY_NODATA,
@@ -86,10 +107,13 @@ from fastdns._message cimport (
 )
 from fastdns._order cimport AddressOrder
 from fastdns._packet cimport (
+    AA,
+    AAAA,
     AD,
     ANY,
     AXFR,
     CHAOS,
+    CNAME,
     DS,
     EDE_NONE,
     FORMERR,
@@ -97,6 +121,7 @@ from fastdns._packet cimport (
     IN,
     IXFR,
     MESSAGE_MAX,
+    NAME_MAX,
     NOTAUTH,
     OPCODE_MASK,
     NOTIMP,
@@ -109,6 +134,7 @@ from fastdns._packet cimport (
     QUERY_OK,
     RA,
     RCODE_MASK,
+    RD,
     REFUSED,
     SERVFAIL,
     TC,
@@ -120,12 +146,14 @@ from fastdns._packet cimport (
     read_notify,
     read_query,
     write_error,
+    A,
 )
 from fastdns._plan cimport (
     BOUNDS_ALWAYS,
     BOUNDS_BY_NAME,
     BOUNDS_NEVER,
     STEP_CACHE,
+    STEP_CLASSES,
     STEP_FORWARD,
     STEP_TABLE,
     ANY_CLASS,
@@ -136,17 +164,27 @@ from fastdns._plan cimport (
     REFUSE_ANY,
     REFUSE_UNSYNCED,
     SILENT,
+    STEP_UNDOTTED,
     Block,
     CacheRule,
     Group,
     Listener,
     Plan,
     SendAnswer,
+    Spread,
     Step,
     covers,
     has_rcode,
 )
-from fastdns._reply cimport make_failure, read_reply
+from fastdns._reply cimport make_failure, read_reply, read_tail
+from fastdns._rules cimport (
+    VERDICT_BLOCKED,
+    VERDICT_BOGUS,
+    VERDICT_IGNORE,
+    Verdict,
+    empty_reply,
+    judge_reply,
+)
 from fastdns._stored cimport write_stored
 from fastdns._trie cimport Table, fetch_child, fetch_data, set_no_walk, start_walk
 from fastdns._wire cimport Writer, load_u16, store_u16, writer_over
@@ -159,7 +197,14 @@ cdef enum:
     EDE_NETWORK_ERROR = 23
     EDE_INVALID_DATA = 24
     NOTES_MAX = 65536
+    EDE_BLOCKED = 15
+    EDE_FILTERED = 17
+    CHAIN_MAX = 16
+    TEST_QUESTIONS = 50         # after so many, or so long, all upstreams of a spread are asked, as dnsmasq does
     NOBODY = 0                  # a waiter that needs no answer: the cache is being refreshed
+
+
+cdef uint64_t TEST_INTERVAL = 20000000000       # nanoseconds
 
 
 cdef uint64_t _monotonic_ns() noexcept nogil:
@@ -197,6 +242,7 @@ cdef class Answerer(Plan):
         self.ttl_at = <uint16_t*>malloc(TTLS_MAX * sizeof(uint16_t))
         self.slowed_capacity = inflight_max
         self.slowed = <Slowed*>malloc(inflight_max * sizeof(Slowed))
+        self.finished_step = NO_STEP
         self.completions.limit = self.logs.limit = self.errors.limit = NOTES_MAX
         if (self.stored == NULL or self.answer == NULL or self.ttl_at == NULL or self.slowed == NULL
                 or not make_askers(&self.askers, inflight_max)):
@@ -267,9 +313,14 @@ cdef class Answerer(Plan):
     cdef void _note_answer(self, Block* block, const Query* query, const Peer* peer, const uint8_t* answer,
                            size_t answer_size, uint64_t elapsed_ns) noexcept nogil:
         cdef bint has_header = answer_size >= <size_t>HEADER_SIZE
-        cdef Note* note = add_note(&self.logs, NOTE_LOG, query.wire, <size_t>HEADER_SIZE + query.qname_len + 4)
+        cdef Note* note
+        if block.logs_answers:
+            note = add_note(&self.logs, NOTE_LOG, answer, answer_size)
+        else:
+            note = add_note(&self.logs, NOTE_LOG, query.wire, <size_t>HEADER_SIZE + query.qname_len + 4)
         if note == NULL:
             return
+        note.step = self.finished_step
         note.block = block.number
         note.elapsed_ns = elapsed_ns if elapsed_ns else _monotonic_ns() - self.now_ns
         note.peer = peer[0]
@@ -279,7 +330,7 @@ cdef class Answerer(Plan):
         note.is_nodata = has_header and note.rcode == 0 and load_u16(answer + 6) == 0 and load_u16(answer + 8) != 0
         note.udp_size = query.udp_size
         note.query_size = <uint16_t>(query.wire_len if query.wire_len < 0xFFFF else 0xFFFF)
-        note.has_edns = query.has_edns
+        note.has_edns = query.has_edns and not block.logs_answers
         note.wants_dnssec = query.wants_dnssec
         note.answer_size = answer_size
 
@@ -305,6 +356,8 @@ cdef class Answerer(Plan):
     cdef Result _refuse(self, Block* block, const Query* query, uint16_t rcode, uint16_t ede, Writer* out) noexcept nogil:
         """End a query with an rcode."""
         write_error(out, query, rcode, block.udp_max, ede)
+        if block.error_flags and not out.failed:
+            store_u16(out.data + 2, load_u16(out.data + 2) | block.error_flags)
         return ANSWERED
 
     cdef void _prepare(self, const uint8_t* wire, size_t size, const Peer* peer, Prepared* prepared) noexcept nogil:
@@ -375,6 +428,8 @@ cdef class Answerer(Plan):
             return ANSWERED
         if block.manners and self._take_first(block, query, peer, no_limit, out, token, &result):
             pass
+        elif query.qclass != IN and block.classes_at:
+            result = self._run_steps(block, block.classes_at - 1, query, peer, NULL, no_limit, out, token)
         elif (query.qclass != IN and not block.manners & ANY_CLASS) or query.qtype == AXFR or query.qtype == IXFR or (
                 block.step_count == 0):
             result = self._refuse(block, query, REFUSED, EDE_NONE, out)
@@ -413,10 +468,16 @@ cdef class Answerer(Plan):
                 if self._run_forward(block, step, index, query, peer, asker, no_limit, accepts_stale, out, token,
                                      &result):
                     return result
+            elif step.kind == STEP_UNDOTTED:
+                if query.label_count == 1 and (query.qtype == A or query.qtype == AAAA):
+                    return self._refuse(block, query, 0 if self._is_known(block, query.name_key, query.qname_len)
+                                        else NXDOMAIN_RCODE, EDE_NONE, out)
+            elif step.kind == STEP_CLASSES and query.qclass == IN:
+                continue
             elif (step.qtype == 0 or step.qtype == query.qtype) and (
                     step.zones.size == 0 or covers(&step.zones, query.name_key, query.qname_len)):
                 return self._slow_down(block, index, SLOW_STEP, query, peer, asker, no_limit, out, token)
-        return self._refuse(block, query, SERVFAIL, EDE_NONE, out)
+        return self._refuse(block, query, block.end_rcode, block.end_ede, out)
 
     # --- tables -----------------------------------------------------------------------------------------------------
 
@@ -445,6 +506,8 @@ cdef class Answerer(Plan):
         if finding.outcome == RARE:
             result[0] = self._slow_down(block, index, SLOW_RARE, query, peer, asker, no_limit, out, token)
             return True
+        if finding.outcome == NXDOMAIN and block.finds_known and self._is_known(block, query.name_key, query.qname_len):
+            finding.outcome = NODATA
         if finding.outcome == FOLLOW:
             result[0] = self._slow_down(block, index, SLOW_CHASE, query, peer, asker, no_limit, out, token)
             return True
@@ -460,6 +523,29 @@ cdef class Answerer(Plan):
         result[0] = ANSWERED
         return True
 
+    cdef bint _is_known(self, const Block* block, const uint8_t* name_key, uint16_t name_len) noexcept nogil:
+        """True if a table or a cache of records of the block holds something for a name."""
+        cdef uint8_t index
+        cdef uint32_t cache = 0
+        cdef CacheRule* rule
+        cdef Key key
+        for index in range(block.step_count):
+            if block.steps[index].kind == STEP_TABLE:
+                if is_known(self.table_of[block.steps[index].index][0], name_key, name_len):
+                    return True
+        rule = self._rule_of(block, &cache)
+        if rule == NULL or not rule.keeps_records:
+            return False
+        key.name_key = name_key
+        key.name_len = name_len
+        key.qclass = IN
+        key.wants_dnssec = key.checking_disabled = False
+        key.qtype = A
+        if (<Cache>self.cache_of[cache]).has_records(&key, <uint32_t>(self.now_ns // 1000000000u)):
+            return True
+        key.qtype = AAAA
+        return (<Cache>self.cache_of[cache]).has_records(&key, <uint32_t>(self.now_ns // 1000000000u))
+
     # --- cache ------------------------------------------------------------------------------------------------------
 
     cdef bint _run_cache(self, Block* block, const Step* step, uint8_t index, const Query* query, const Peer* peer,
@@ -471,6 +557,8 @@ cdef class Answerer(Plan):
         cdef Lookup lookup
         if not covers(&rule.zones, query.name_key, query.qname_len):
             return False
+        if rule.keeps_records and not query.flags & RD:     # dnsmasq lets nobody look into its cache
+            return False
         rule.slots[<size_t>CACHE_REQUESTS] += 1
         lookup = self._find_reply(step.index, &key, &found)
         if lookup == CACHE_MISS:
@@ -480,7 +568,7 @@ cdef class Answerer(Plan):
         if lookup == CACHE_STALE and rule.stale_verify and (found.refresh_due or not rule.tracks_verify):
             accepts_stale[0] = True
             return False
-        self._write_found(block, &found, query, peer, no_limit, lookup == CACHE_STALE, out)
+        self._write_found(block, rule, &found, query, peer, no_limit, lookup == CACHE_STALE, out)
         if lookup == CACHE_STALE:
             rule.slots[<size_t>CACHE_SERVED_STALE] += 1
         if lookup == CACHE_PREFETCH or (lookup == CACHE_STALE and found.refresh_due):
@@ -498,14 +586,15 @@ cdef class Answerer(Plan):
             hash_value = (<Cache>its).begin_find(key)
         return (<Cache>its).find_reply(key, hash_value, <uint32_t>(self.now_ns // 1000000000u), found)
 
-    cdef void _write_found(self, const Block* block, const Found* found, const Query* query, const Peer* peer,
-                           bint no_limit, bint is_stale, Writer* out) noexcept nogil:
+    cdef void _write_found(self, const Block* block, const CacheRule* rule, const Found* found, const Query* query,
+                           const Peer* peer, bint no_limit, bint is_stale, Writer* out) noexcept nogil:
         cdef uint16_t ede = EDE_NONE
         if is_stale:
             ede = EDE_STALE_NXDOMAIN if found.reply.kind == REPLY_NXDOMAIN else EDE_STALE
         if block.rotates:
             self.rotation += 1
-        write_stored(out, found.stored, found.reply, found.ttl_at, query, found.age, found.ttl, True, True,
+        write_stored(out, found.stored, found.reply, found.ttl_at, query, found.age, found.ttl,
+                     is_stale or not rule.keeps_records, True,
                      self.rotation if block.rotates else 0, self._limit_of(block, query, peer, no_limit), block.udp_max,
                      ede)
 
@@ -533,7 +622,7 @@ cdef class Answerer(Plan):
             return False
         rule.slots[<size_t>CACHE_SERVED_STALE] += lookup == CACHE_STALE
         out[0] = writer_over(out.data, out.size)
-        self._write_found(block, &found, query, peer, no_limit, lookup == CACHE_STALE, out)
+        self._write_found(block, rule, &found, query, peer, no_limit, lookup == CACHE_STALE, out)
         return True
 
     cdef void _accept_stale(self, Block* block, Asker* asker) noexcept nogil:
@@ -615,6 +704,7 @@ cdef class Answerer(Plan):
 
     cdef bint _is_forwarded(self, const Step* step, const Query* query) noexcept nogil:
         return (covers(&step.zones, query.name_key, query.qname_len)
+                and (query.label_count == 1 or not step.is_undotted)
                 and not covers(&step.excluded, query.name_key, query.qname_len))
 
     cdef bint _run_forward(self, Block* block, const Step* step, uint8_t index, const Query* query, const Peer* peer,
@@ -633,6 +723,7 @@ cdef class Answerer(Plan):
             return True
         if group.in_python or (peer.transport == STREAM and group.stream_in_python):
             result[0] = self._slow_down(block, index, SLOW_STREAM_FORWARD, query, peer, asker, no_limit, out, token)
+            self.slots[<size_t>WORKER_FORWARDED] += result[0] == PENDING
             if accepts_stale and result[0] == PENDING:
                 self._accept_stale(block, asker_of(&self.askers, token[0]))
             elif accepts_stale and result[0] == ANSWERED:
@@ -647,10 +738,10 @@ cdef class Answerer(Plan):
             return True
         if accepts_stale:
             self._accept_stale(block, asker)
-        asked = self.inflight.ask_upstream(step.index, &key, query.flags, token[0], self.now_ns,
-                                           asker.started_ns + block.deadline_ns)
+        asked = self._ask_step(block, step, query, asker, token[0])
+        self.slots[<size_t>WORKER_FORWARDED] += asked != ASK_FULL and asked != ASK_DEAD
         if asked == ASK_FULL or asked == ASK_DEAD:
-            result[0] = self._refuse(block, query, REFUSED if asked == ASK_FULL else SERVFAIL,
+            result[0] = self._refuse(block, query, REFUSED if asked == ASK_FULL else block.end_rcode,
                                      EDE_NONE if asked == ASK_FULL else EDE_NO_REACHABLE, out)
             self._note_refresh_failure(block, &key)
             if asker.accepts_stale:
@@ -658,6 +749,74 @@ cdef class Answerer(Plan):
             if is_new:
                 release_asker(&self.askers, asker)      # else _resume sends the answer
         return True
+
+    cdef Asked _ask_step(self, const Block* block, const Step* step, const Query* query, Asker* asker,
+                         uint64_t token) noexcept nogil:
+        """Ask the upstreams of a forward step, as it chooses."""
+        cdef Key key = key_of(query)
+        cdef Spread* spread
+        if step.spread == 0:
+            return self.inflight.ask_upstream(step.index, &key, query.flags, token, self.now_ns,
+                                              asker.started_ns + block.deadline_ns)
+        spread = &self.spreads[step.spread - 1]
+        asker.pending = 0
+        asker.asked_all = self._is_test_due(spread)
+        return self._ask_spread(spread, spread.count if asker.asked_all else spread.favourite, spread.count, block, query,
+                                asker, token)
+
+    cdef bint _is_test_due(self, Spread* spread) noexcept nogil:
+        """True if this question goes to all upstreams, so that the first to answer is known again."""
+        spread.asked += 1
+        if (spread.always or spread.favourite == spread.count or spread.asked > TEST_QUESTIONS
+                or self.now_ns - spread.tested_ns > TEST_INTERVAL):
+            spread.asked = 0
+            spread.tested_ns = self.now_ns
+            return True
+        return False
+
+    cdef Asked _ask_spread(self, const Spread* spread, uint32_t only, uint32_t but, const Block* block, const Query* query,
+                           Asker* asker, uint64_t token) noexcept nogil:
+        """Ask upstream `only` of a spread (count: all), but not `but`. ASK_SENT: at least one is asked."""
+        cdef Key key = key_of(query)
+        cdef Asked result = ASK_DEAD
+        cdef Asked asked
+        cdef uint32_t index
+        for index in range(spread.count):
+            if (only != spread.count and index != only) or index == but:
+                continue
+            asked = self.inflight.ask_upstream(spread.first + index, &key, query.flags, token, self.now_ns,
+                                               asker.started_ns + block.deadline_ns)
+            if asked == ASK_SENT or asked == ASK_JOINED:
+                asker.pending += 1
+                result = ASK_SENT
+            elif result == ASK_DEAD:
+                result = asked
+        return result
+
+    cdef bint _waits_for_others(self, Asker* asker, uint32_t group, const Reply* reply) noexcept nogil:
+        """One upstream of a spread has answered (NULL: it has failed). True: another may do better, so we wait."""
+        cdef const Block* block = self.blocks[asker.block]
+        cdef const Step* step = &block.steps[asker.step]
+        cdef Spread* spread
+        cdef Query query
+        if step.kind != STEP_FORWARD or step.spread == 0 or asker.is_answered:
+            return False
+        spread = &self.spreads[step.spread - 1]
+        asker.pending -= asker.pending > 0
+        if reply != NULL and not has_rcode(spread.failover, reply.rcode):
+            spread.favourite = group - spread.first
+            return False
+        if reply != NULL:
+            asker.rcode = reply.rcode
+        if asker.pending:
+            return True
+        spread.favourite = spread.count
+        if asker.asked_all:
+            return False
+        asker.asked_all = True
+        restore_query(asker, &query)
+        return self._ask_spread(spread, spread.count, group - spread.first, block, &query, asker,
+                                token_of(&self.askers, asker)) == ASK_SENT
 
     cdef Asker* _park(self, Block* block, uint8_t step, const Query* query, const Peer* peer, Asker* asker,
                       bint no_limit, uint64_t* token) noexcept nogil:
@@ -723,7 +882,9 @@ cdef class Answerer(Plan):
             return
         _order(self.blocks[asker.block], out)
         counted.wire_len = asker.query_size
+        self.finished_step = asker.step
         self._observe(self.blocks[asker.block], &counted, &asker.peer, out.data, out.pos, elapsed if elapsed else 1)
+        self.finished_step = NO_STEP
         self._send(asker, out.data, out.pos)
 
     cdef void _fail(self, Asker* asker, uint16_t rcode, uint16_t ede) noexcept nogil:
@@ -794,25 +955,74 @@ cdef class Answerer(Plan):
         if block.manners & PASS_ON:
             query.flags |= AD           # only asked for: AD is not echoed
         rule = self._rule_for(block, query.name_key, query.qname_len, &cache)
-        bounded = rule != NULL and not reply.truncated
+        bounded = rule != NULL and not reply.truncated and not rule.keeps_records
         if bounded:
             ttl = (<Cache>self.cache_of[cache]).clamp_ttl(reply)
         if block.rotates:
             self.rotation += 1
         write_stored(&out, self.stored, reply, self.ttl_at, &query, 0, ttl, bounded, False,
                      self.rotation if block.rotates else 0, self._limit_of(block, &query, &asker.peer, asker.no_limit),
-                     block.udp_max, EDE_NONE)
+                     block.udp_max, reply.ede)
+        self.slots[<size_t>WORKER_UPSTREAM_ANSWERS] += 1
         self._finish(asker, &query, &out)
 
-    cdef void _store(self, const Block* block, const Key* key, const Reply* reply) noexcept nogil:
+    cdef void _store(self, const Block* block, const Key* key, const Reply* reply, Part part=PART_ALL) noexcept nogil:
         """Put the reply in self.stored into the block's cache."""
         cdef uint32_t cache = 0
         cdef CacheRule* rule = self._rule_for(block, key.name_key, key.name_len, &cache)
-        if rule != NULL and self._keeps(rule, key.name_key, key.name_len, reply):
+        cdef Reply kept
+        if rule != NULL and rule.keeps_records:
+            kept = reply[0]
+            (<Cache>self.cache_of[cache]).keep_records(key, self.stored, &kept, self.ttl_at, part,
+                                                       <uint32_t>(self.now_ns // 1000000000u))
+            rule.slots[<size_t>CACHE_INSERTIONS] = (<Cache>self.cache_of[cache]).stats.insertions
+        elif rule != NULL and self._keeps(rule, key.name_key, key.name_len, reply):
             (<Cache>self.cache_of[cache]).store_reply(key, self.stored, reply, self.ttl_at,
                                                       <uint32_t>(self.now_ns // 1000000000u))
         if not self._is_refreshed(block, reply):
             self._note_refresh_failure(block, key)
+
+    cdef void _store_tails(self, const Block* block, const Key* key, const uint8_t* wire, size_t wire_len) noexcept nogil:
+        """Keep what the aliases of a question lead to as answers of their own, and the aliases. Writes over self.stored."""
+        cdef uint8_t name[NAME_MAX + 1]
+        cdef Key tail = key[0]
+        cdef Reply reply
+        cdef uint32_t hops
+        cdef bint is_alias
+        tail.name_key = name
+        for hops in range(<uint32_t>CHAIN_MAX):
+            for is_alias in range(hops == 0, 2):        # the question's own answer is kept already
+                if read_tail(wire, wire_len, key.name_key, key.name_len, key.qtype, key.qclass, hops, name, &tail.name_len,
+                             self.stored, MESSAGE_MAX, self.ttl_at, TTLS_MAX, &block.rules.hidden, is_alias,
+                             &reply) != REPLY_OK:
+                    return
+                tail.qtype = CNAME if is_alias else key.qtype
+                if reply.kind != REPLY_SUCCESS or not self._judge(block, &tail, &reply):
+                    return
+                self._store(block, &tail, &reply, PART_ALIAS if is_alias else PART_TAIL)
+
+    cdef bint _judge(self, const Block* block, const Key* key, Reply* reply) noexcept nogil:
+        """Apply a block's rules to the reply in self.stored. False: it is to be taken for none."""
+        cdef size_t records_at = <size_t>HEADER_SIZE + key.name_len + 4
+        cdef Verdict verdict
+        if block == NULL or block.rules == NULL:
+            return True
+        verdict = judge_reply(block.rules, covers(&block.unblocked, key.name_key, key.name_len), self.stored, records_at,
+                              reply, self.ttl_at)
+        if verdict == VERDICT_IGNORE:
+            return False
+        if verdict == VERDICT_BOGUS:
+            empty_reply(self.stored, records_at, reply, NXDOMAIN_RCODE)
+        elif verdict == VERDICT_BLOCKED:
+            empty_reply(self.stored, records_at, reply, 0)
+            reply.ede = EDE_BLOCKED
+        elif reply.kind == REPLY_NXDOMAIN and block.finds_known and self._is_known(block, key.name_key, key.name_len):
+            reply.kind = REPLY_NODATA
+            reply.rcode = 0
+            reply.flags = (reply.flags & ~<int>RCODE_MASK) | AA
+        elif reply.has_hidden:
+            reply.ede = EDE_FILTERED
+        return True
 
     cdef void _truncate(self, Asker* asker) noexcept nogil:
         """Tell an asker to come over TCP: the reply is larger than what we keep."""
@@ -821,15 +1031,18 @@ cdef class Answerer(Plan):
         restore_query(asker, &query)
         write_error(&out, &query, 0, self.blocks[asker.block].udp_max, EDE_NONE)
         store_u16(out.data + 2, load_u16(out.data + 2) | TC | RA)
+        self.slots[<size_t>WORKER_UPSTREAM_ANSWERS] += 1
         self._finish(asker, &query, &out)
 
     cdef void _on_reply(self, Answered* answered) noexcept nogil:
         """A reply came: check it, keep it, give it to all who wait."""
         cdef Reply reply
+        cdef const Block* owner = self._block_of(answered.group) if self.has_rules else NULL
         cdef ReplyStatus status = read_reply(
             answered.wire, answered.wire_len, answered.key.name_key, answered.key.name_len, answered.key.qtype,
             answered.key.qclass, self.stored, MESSAGE_MAX, self.ttl_at, TTLS_MAX,
-            self.groups[answered.group].passes_on, &reply)
+            self.groups[answered.group].passes_on,
+            &owner.rules.hidden if owner != NULL and owner.rules != NULL else NULL, &reply)
         cdef uint64_t waiter
         cdef Asker* asker
         cdef const Block* last = NULL
@@ -840,6 +1053,9 @@ cdef class Answerer(Plan):
             return
         if status == REPLY_OK and self._asks_again(answered, &reply):
             return
+        if status == REPLY_OK and not self._judge(owner, &answered.key, &reply):
+            self._on_failure(answered)
+            return
         while self.inflight.next_waiter(answered.slot, &waiter):
             asker = asker_of(&self.askers, waiter)
             if asker == NULL:
@@ -847,11 +1063,15 @@ cdef class Answerer(Plan):
                     self._store_for_group(answered, &reply)
             elif status == REPLY_TOO_LARGE:
                 self._truncate(asker)
+            elif self._waits_for_others(asker, answered.group, &reply):
+                continue
             else:
                 if self.blocks[asker.block] != last:
                     last = self.blocks[asker.block]
                     self._store(last, &answered.key, &reply)
                 self._give(asker, &reply)
+        if status == REPLY_OK and reply.has_alias and owner != NULL:
+            self._store_tails(owner, &answered.key, answered.wire, answered.wire_len)
         self.inflight.release_question(answered.slot)
 
     cdef void _store_for_group(self, const Answered* answered, const Reply* reply) noexcept nogil:
@@ -865,12 +1085,16 @@ cdef class Answerer(Plan):
     cdef const Block* _block_of(self, uint32_t group) noexcept nogil:
         """The first block that forwards to a group."""
         cdef uint32_t index
-        cdef uint8_t step
+        cdef uint8_t at
+        cdef const Step* step
         for index in range(self.block_count):
-            for step in range(self.blocks[index].step_count):
-                if self.blocks[index].steps[step].kind == STEP_FORWARD:
-                    if self.blocks[index].steps[step].index == group:
-                        return self.blocks[index]
+            for at in range(self.blocks[index].step_count):
+                step = &self.blocks[index].steps[at]
+                if step.kind != STEP_FORWARD:
+                    continue
+                if step.index == group or (step.spread and group - self.spreads[step.spread - 1].first
+                                           < self.spreads[step.spread - 1].count):
+                    return self.blocks[index]
         return NULL
 
     cdef bint _asks_again(self, const Answered* answered, const Reply* reply) noexcept nogil:
@@ -899,14 +1123,23 @@ cdef class Answerer(Plan):
             if is_made and self.blocks[asker.block] != last:
                 last = self.blocks[asker.block]
                 self._store(last, &answered.key, &reply)    # remembered for a while (RFC 9520 section 3.2)
+            if self._waits_for_others(asker, answered.group, NULL):
+                continue
             if asker.accepts_stale and self._serve_stale(asker):
                 continue
             self._note_failure(self.blocks[asker.block], asker, answered)
-            if self.blocks[asker.block].manners & SILENT:
-                self._send(asker, NULL, 0)
-                continue
-            self._fail(asker, SERVFAIL, _ede_of(answered.failure))
+            self._give_up(asker, answered)
         self.inflight.release_question(answered.slot)
+
+    cdef void _give_up(self, Asker* asker, const Answered* answered) noexcept nogil:
+        """No upstream answered an asker, or none as it should."""
+        if asker.rcode:
+            self._fail(asker, asker.rcode, EDE_NONE)
+            return
+        if self.blocks[asker.block].fails_silently or self.blocks[asker.block].manners & SILENT:
+            self._send(asker, NULL, 0)
+            return
+        self._fail(asker, SERVFAIL, _ede_of(answered.failure))
 
     cdef void _take_events(self) noexcept nogil:
         """Handle all that the in-flight table has to tell."""

@@ -24,10 +24,11 @@ from fastdns._message cimport (
     REPLY_UNRESOLVED,
     Reply,
 )
-from fastdns._packet cimport HEADER_SIZE, NAME_MAX
+from fastdns._packet cimport HEADER_SIZE, IN, NAME_MAX
 from fastdns._prefetch cimport CACHE_LINE, fetch_ahead
+from fastdns._rules cimport trim_reply
 from fastdns._stored cimport StoredReply
-from fastdns._wire cimport load_u16
+from fastdns._wire cimport load_u16, load_u32, store_u16, store_u32
 
 cdef enum:
     DEFAULT_TTL = 5         # seconds: of what has no record to take it from, as CoreDNS's MinimalDefaultTTL
@@ -49,6 +50,7 @@ cdef struct Entry:
     uint32_t rests_until    # seconds: asking again failed; 0: it did not
     uint32_t ring_at
     uint32_t octets
+    uint64_t used           # by_record: Table.tick when it was last answered from, or stored
     uint8_t side
     uint8_t wants_dnssec
     uint8_t checking_disabled
@@ -69,6 +71,7 @@ cdef struct Table:
     Entry** buckets         # owned
     uint64_t mask
     uint64_t seed[2]
+    uint64_t tick           # by_record: grows with every use
     Ring rings[2]
 
 
@@ -189,10 +192,33 @@ cdef void _drop_entry(Table* table, Entry* entry, CacheStats* stats) noexcept no
     free(entry)
 
 
+cdef Entry* _least_used(const Ring* ring) noexcept nogil:
+    """The entry that was not used for longest, of up to HAND_STEPS from the hand on."""
+    cdef Entry* least = NULL
+    cdef Entry* entry
+    cdef uint32_t at = ring.hand
+    cdef uint32_t left = ring.count if ring.count < <uint32_t>HAND_STEPS else <uint32_t>HAND_STEPS
+    while left:
+        left -= 1
+        if at >= ring.count:
+            at = 0
+        entry = ring.entries[at]
+        at += 1
+        if least == NULL or entry.used < least.used:
+            least = entry
+    return least
+
+
 cdef void _evict_entry(Table* table, Ring* ring, uint32_t now, uint32_t stale_for, CacheStats* stats) noexcept nogil:
     """Drop one entry of a side: the first from the hand on that is of no use or was not hit since the hand last came by."""
     cdef Entry* entry = NULL
     cdef uint32_t _step
+    if table.tick:
+        stats.evictions[ring.entries[0].side] += 1
+        entry = _least_used(ring)
+        ring.hand += <uint32_t>HAND_STEPS if ring.count > <uint32_t>HAND_STEPS else 0
+        _drop_entry(table, entry, stats)
+        return
     for _step in range(<uint32_t>HAND_STEPS):
         if ring.hand >= ring.count:
             ring.hand = 0
@@ -223,6 +249,11 @@ cdef bint _make_room(Table* table, const CacheOptions* options, uint8_t side, ui
     while stats.octets + octets > options.max_octets:
         _evict_entry(table, _larger_ring(table), now, options.stale_for, stats)
     return True
+
+
+cdef inline bint _answers_every_type(const Reply* reply) noexcept nogil:
+    """True for a denial of the name itself, not of what it is an alias of."""
+    return reply.kind == REPLY_NXDOMAIN and reply.ancount == 0
 
 
 cdef void _find_entries(Table* table, const Key* key, uint64_t hash_value, Entry** sides) noexcept nogil:
@@ -308,7 +339,8 @@ cdef class Cache:
     """One cache plugin's entries in one worker."""
 
     def __cinit__(self, *, success, denial, max_octets, servfail_ttl=5, stale_for=0, stale_ttl=0, recheck=0,
-                  prefer_positive=False, prefetch=(0, 60, 10), keep_ttl=False):
+                  prefer_positive=False, prefetch=(0, 60, 10), keep_ttl=False, by_record=False, types=(),
+                  negative_ttl=0):
         cdef uint64_t buckets = 64
         cdef uint64_t total
         cdef Ring* ring
@@ -329,6 +361,13 @@ cdef class Cache:
         self.options.prefers_positive = prefer_positive
         self.options.prefetch_amount, self.options.prefetch_window, self.options.prefetch_percent = prefetch
         self.options.keep_ttl = keep_ttl
+        self.options.by_record = by_record
+        self.options.negative_ttl = negative_ttl
+        if len(types) > TYPES_MAX:
+            raise ValueError(f"a cache keeps up to {<int>TYPES_MAX} types by their number, not {len(types)}")
+        for rtype in types:
+            self.options.types[self.options.type_count] = rtype
+            self.options.type_count += 1
         self.table = <Table*>calloc(1, sizeof(Table))
         if self.table == NULL:
             raise MemoryError
@@ -377,12 +416,26 @@ cdef class Cache:
         cdef Entry* sides[2]
         cdef Entry* entry
         cdef uint32_t age
+        cdef Key every
+        if self.options.by_record:
+            every = key[0]
+            if every.checking_disabled:                 # nothing is validated here
+                every.checking_disabled = False
+                key = &every
+                hash_value = _hash_key(self.table.seed, key)
         _find_entries(self.table, key, hash_value, sides)
         entry = _choose_entry(sides, now, &self.options)
+        if entry == NULL and self.options.by_record:
+            every.qtype = EVERY_TYPE
+            _find_entries(self.table, &every, _hash_key(self.table.seed, &every), sides)
+            entry = _choose_entry(sides, now, &self.options)
         if entry == NULL:
             return CACHE_MISS
         age = _age_of(entry, now)
         entry.was_hit = True
+        if self.options.by_record:
+            self.table.tick += 1
+            entry.used = self.table.tick
         found.entry = entry
         found.stored = _stored(entry)
         found.reply = &entry.reply
@@ -421,10 +474,42 @@ cdef class Cache:
             return self.options.servfail_ttl
         if reply.kind == REPLY_NXDOMAIN or reply.kind == REPLY_NODATA:
             limits = &self.options.sides[<int>DENIAL]
-        if reply.ttl_count == 0 or reply.kind == REPLY_DELEGATION or reply.kind == REPLY_OTHER_ERROR:
+        if self.options.by_record:
+            pass                                        # trim_reply has found it
+        elif reply.ttl_count == 0 or reply.kind == REPLY_DELEGATION or reply.kind == REPLY_OTHER_ERROR:
             ttl = DEFAULT_TTL
         ttl = ttl if ttl > limits.min_ttl else limits.min_ttl
         return ttl if ttl < limits.max_ttl else limits.max_ttl
+
+    cdef bint keeps_type(self, uint16_t qtype, uint16_t qclass) noexcept nogil:
+        """by_record: True if records of a type are kept."""
+        cdef uint8_t index
+        if qclass != IN:
+            return False
+        for index in range(self.options.type_count):
+            if self.options.types[index] == qtype:
+                return True
+        return self.options.type_count == 0
+
+    cdef bint has_records(self, const Key* key, uint32_t now) noexcept nogil:
+        """True if an answer with records is held that is still fresh."""
+        cdef Entry* sides[2]
+        cdef Entry* entry
+        _find_entries(self.table, key, _hash_key(self.table.seed, key), sides)
+        entry = sides[<int>SUCCESS]
+        return entry != NULL and entry.reply.ancount > 0 and _age_of(entry, now) < entry.ttl
+
+    cdef void _bound_records(self, Entry* entry) noexcept nogil:
+        """Hold the TTLs of an answer's records within the side's limits."""
+        cdef const Limits* limits = &self.options.sides[<int>SUCCESS]
+        cdef uint8_t* at
+        cdef uint32_t ttl
+        cdef uint16_t index
+        for index in range(entry.reply.ttl_count):
+            at = _stored(entry) + _ttl_at(entry)[index]
+            ttl = load_u32(at)
+            ttl = ttl if ttl > limits.min_ttl else limits.min_ttl
+            store_u32(at, ttl if ttl < limits.max_ttl else limits.max_ttl)
 
     cdef bint store_reply(self, const Key* key, const uint8_t* stored, const Reply* reply, const uint16_t* ttl_at,
                           uint32_t now) noexcept nogil:
@@ -444,7 +529,7 @@ cdef class Cache:
         octets = (octets / MALLOC_ROUND + 2) * MALLOC_ROUND
         if reply.truncated or ttl == 0 or reply.kind == REPLY_OTHER_ERROR or reply.kind == REPLY_UNRESOLVED:
             return False
-        if reply.kind == REPLY_NXDOMAIN and not reply.has_soa:
+        if reply.kind == REPLY_NXDOMAIN and not reply.has_soa and not self.options.by_record:
             return False
         if <size_t>HEADER_SIZE + key.name_len + 4 > reply.size:
             return False
@@ -484,8 +569,36 @@ cdef class Cache:
         entry.checking_disabled = key.checking_disabled != 0
         memcpy(_ttl_at(entry), ttl_at, reply.ttl_count * sizeof(uint16_t))
         memcpy(_stored(entry), stored, reply.size)
+        self.stats.insertions += reply.ancount if side == SUCCESS else <uint64_t>reply.ancount + 1 + reply.has_soa
+        if self.options.by_record:
+            self.table.tick += 1
+            entry.used = self.table.tick
+            store_u16(_stored(entry) + HEADER_SIZE + key.name_len, key.qtype)
+            if side == SUCCESS:
+                self._bound_records(entry)
         self._link_entry(entry)
         return True
+
+    cdef bint keep_records(self, const Key* key, const uint8_t* stored, Reply* reply, const uint16_t* ttl_at,
+                           Part part, uint32_t now) noexcept nogil:
+        """by_record: keep of a reply what is records of the answer, or says that there are none. Changes `reply`.
+
+        A part of it counts as no insertion: its records have been counted with the whole.
+        """
+        cdef uint64_t insertions = self.stats.insertions
+        cdef bint is_kept
+        cdef Key kept = key[0]
+        kept.checking_disabled = False
+        if not trim_reply(stored, <size_t>HEADER_SIZE + key.name_len + 4, reply, self.options.negative_ttl):
+            return False
+        if key.qclass == IN and _answers_every_type(reply):
+            kept.qtype = EVERY_TYPE
+        elif part != PART_ALIAS and not self.keeps_type(key.qtype, key.qclass):
+            return False
+        is_kept = self.store_reply(&kept, stored, reply, ttl_at, now)
+        if part != PART_ALL:
+            self.stats.insertions = insertions
+        return is_kept
 
     cdef void _link_entry(self, Entry* entry) noexcept nogil:
         """Put a new entry into its bucket and its side's ring."""
@@ -555,12 +668,14 @@ cdef class Cache:
     def put(self, StoredReply reply not None, *, bint do=False, bint cd=False, uint32_t now):
         """Keep a reply that normalise() has read. False: it is not of a kind that is kept."""
         cdef Key key
+        cdef Reply kept = reply.reply
         if reply.status != REPLY_OK:
             raise ValueError("nothing was read")
         _key_of(reply, &key)
         key.wants_dnssec = do
         key.checking_disabled = cd
-        return bool(self.store_reply(&key, reply.stored, &reply.reply, reply.ttl_at, now))
+        return bool(self.keep_records(&key, reply.stored, &kept, reply.ttl_at, PART_ALL, now) if self.options.by_record
+                    else self.store_reply(&key, reply.stored, &kept, reply.ttl_at, now))
 
     def store_many(self, list replies not None, uint32_t count, *, uint32_t now, uint32_t seed):
         """Keep `count` replies, each one of `replies` in turn, under names made up by writing over its first label.
@@ -653,12 +768,13 @@ cdef class Cache:
         return True
 
     def describe(self):
-        """{success, denial} entries, {success,denial}_evictions, octets."""
+        """{success, denial} entries, {success,denial}_evictions, insertions (of records), octets."""
         return {
             "success": self.stats.entries[<int>SUCCESS],
             "denial": self.stats.entries[<int>DENIAL],
             "success_evictions": self.stats.evictions[<int>SUCCESS],
             "denial_evictions": self.stats.evictions[<int>DENIAL],
+            "insertions": self.stats.insertions,
             "octets": self.stats.octets,
         }
 

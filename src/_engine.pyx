@@ -30,6 +30,7 @@ from fastdns._cache cimport (
 from fastdns._counters cimport (
     CACHE_ENTRIES,
     CACHE_EVICTIONS,
+    CACHE_INSERTIONS,
     CACHE_OCTETS,
 )
 from fastdns._inflight cimport (
@@ -60,6 +61,7 @@ from fastdns._plan cimport (
     PASS_ON,
     STEP_TABLE,
     Block,
+    Step,
 )
 from fastdns._reply cimport read_reply
 from fastdns._trie cimport NameTable
@@ -191,19 +193,25 @@ cdef class Engine(Answerer):
         cdef Reply reply
         cdef Key key
         cdef ReplyStatus status
+        cdef const Block* block = self.blocks[asker.block]
         restore_query(asker, &query)
         self.begin_batch()
         status = read_reply(<const uint8_t*>wire, <size_t>len(wire), query.name_key, query.qname_len, query.qtype,
                             query.qclass, self.stored, MESSAGE_MAX, self.ttl_at, TTLS_MAX,
-                            self.blocks[asker.block].manners & PASS_ON != 0, &reply)
+                            self.blocks[asker.block].manners & PASS_ON != 0,
+                            &block.rules.hidden if block.rules != NULL else NULL, &reply)
         if status == REPLY_TOO_LARGE:
             self._truncate(asker)
             return True
         if status != REPLY_OK:
             return False
         key = key_of(&query)
-        self._store(self.blocks[asker.block], &key, &reply)
+        if not self._judge(block, &key, &reply):
+            return False
+        self._store(block, &key, &reply)
         self._give(asker, &reply)
+        if reply.has_alias and block.rules != NULL:
+            self._store_tails(block, &key, <const uint8_t*>wire, <size_t>len(wire))
         self.end_batch()
         return True
 
@@ -248,6 +256,17 @@ cdef class Engine(Answerer):
                 ))
         return result
 
+    def parked_at(self, uint64_t token):
+        """(step, upstream): where an asker waits; None: it does not."""
+        cdef Asker* asker = asker_of(&self.askers, token)
+        cdef const Step* step
+        if asker == NULL:
+            return None
+        step = &self.blocks[asker.block].steps[asker.step]
+        if step.spread == 0 or asker.asked_all:
+            return asker.step, -1
+        return asker.step, <int>self.spreads[step.spread - 1].favourite
+
     def completed(self):
         """[(token, answer)] of what ask() gave tokens for; an empty answer: none is owed."""
         cdef Note* note = take_note(&self.completions)
@@ -259,7 +278,7 @@ cdef class Engine(Answerer):
         return result
 
     def log_records(self):
-        """[(block, seconds, remote, local, is_stream, query, rcode, flags, answer size, query size, is_nodata)] since
+        """[(block, seconds, remote, local, is_stream, query, rcode, flags, answer size, query size, is_nodata, step)] since
         the last call."""
         cdef Note* note = take_note(&self.logs)
         result = []
@@ -267,8 +286,9 @@ cdef class Engine(Answerer):
             result.append((
                 note.block, note.elapsed_ns / 1e9, remote_of(&note.peer), local_of(&note.peer),
                 note.peer.transport != UDP,
+                note_octets(note)[:note.size] if self.blocks[note.block].logs_answers else
                 query_octets(note_octets(note), note.size, note.has_edns, note.udp_size, note.wants_dnssec),
-                note.rcode, note.flags, note.answer_size, note.query_size, bool(note.is_nodata),
+                note.rcode, note.flags, note.answer_size, note.query_size, bool(note.is_nodata), note.step,
             ))
             free(note)
             note = take_note(&self.logs)
@@ -369,6 +389,13 @@ cdef class Engine(Answerer):
                 slots[<size_t>CACHE_ENTRIES + <size_t>side] = cache.stats.entries[<size_t>side]
                 slots[<size_t>CACHE_EVICTIONS + <size_t>side] = cache.stats.evictions[<size_t>side]
             slots[<size_t>CACHE_OCTETS] = cache.stats.octets
+            slots[<size_t>CACHE_INSERTIONS] = cache.stats.insertions
+
+    def forget_cached(self):
+        """Empty every cache."""
+        cdef Cache cache
+        for cache in self.caches:
+            cache.forget_entries()
 
     def failing_upstreams(self):
         """[(group, upstream)] that failed since the last call: to be health-checked."""

@@ -9,6 +9,7 @@ from libc.string cimport memcmp, memcpy
 
 from fastdns._packet cimport (
     AAAA,
+    ANY,
     CNAME,
     EDE_NONE,
     HEADER_SIZE,
@@ -17,6 +18,7 @@ from fastdns._packet cimport (
     NAME_MAX,
     NS,
     OWNER_IS_QNAME,
+    PTR,
     SOA,
     SRV,
     TC,
@@ -41,6 +43,7 @@ from fastdns._rrset cimport (
     ONLY_THESE,
     POD_ADDRESSES,
     PRIMARY_ZONED,
+    PTR_NXDOMAIN,
     SERVICE,
     TXT_NXDOMAIN,
     WHOLE,
@@ -52,6 +55,7 @@ from fastdns._rrset cimport (
 )
 from fastdns._trie cimport (
     ENT_NODATA,
+    MISS_PASSES,
     MISS_SERVFAIL,
     NO_SOA,
     NS_APEX_ONLY,
@@ -123,11 +127,16 @@ cdef const RecordSet* _set_of(const NameData* data, uint16_t rtype) noexcept nog
     return NULL
 
 
-cdef Outcome _miss(const Finding* finding) noexcept nogil:
-    """What a name is that isn't there."""
+cdef Outcome _denied(const Finding* finding) noexcept nogil:
+    """What a name is that the table says isn't there."""
     if not finding.table.is_synced or finding.zone.flags & MISS_SERVFAIL:
         return FAILED
     return NXDOMAIN
+
+
+cdef inline Outcome _miss(const Finding* finding) noexcept nogil:
+    """What a name is that isn't there."""
+    return PASS if finding.zone.flags & MISS_PASSES else _denied(finding)
 
 
 cdef Outcome _decide_service(Finding* finding, const uint8_t* octets, size_t size, uint16_t qtype) noexcept nogil:
@@ -192,16 +201,20 @@ cdef Outcome _decide_data(Finding* finding, const NameData* data, uint16_t qtype
         return _miss(finding)
     finding.data = data
     finding.records = sets_of(data) if data.flags & ANY_TYPE else _set_of(data, qtype)
+    if qtype == ANY and finding.zone.flags & MISS_PASSES and data.set_count:
+        finding.records = sets_of(data)
+        finding.is_any = True
     if finding.records != NULL and not _is_nameless(data, finding.records):
         finding.entries = finding.records.count
         return HIT
     if data.flags & IN_PYTHON and (qtype == A or qtype == AAAA or qtype == SRV):
         return RARE
-    if (qtype == A or qtype == AAAA) and _set_of(data, CNAME) != NULL:
+    if (qtype == A or qtype == AAAA or finding.zone.flags & MISS_PASSES) and _set_of(data, CNAME) != NULL:
         return FOLLOW
-    if data.flags & ONLY_THESE or (qtype == TXT and data.flags & TXT_NXDOMAIN):
-        return _miss(finding)
-    return NODATA
+    if (data.flags & ONLY_THESE or (qtype == TXT and data.flags & TXT_NXDOMAIN)
+            or (qtype == PTR and data.flags & PTR_NXDOMAIN)):
+        return _denied(finding)
+    return PASS if finding.zone.flags & MISS_PASSES else NODATA
 
 
 cdef const Node* _wildcard_of(const Finding* finding, const Match* match) noexcept nogil:
@@ -250,7 +263,7 @@ cdef Outcome _decide_exact(Finding* finding, const Query* query, const Match* ma
     star = _wildcard_of(finding, match)
     if star != NULL and star.data != NULL:
         return _decide_data(finding, star.data, query.qtype)
-    if finding.zone.flags & ENT_NODATA and match.node.child_count:
+    if finding.zone.flags & ENT_NODATA and match.node.child_count and not finding.zone.flags & MISS_PASSES:
         return NODATA
     return _miss(finding)
 
@@ -372,6 +385,7 @@ cdef void find_answer(const Table* table, const Query* query, const Walk* begun,
     finding.data = NULL
     finding.asked.labels = finding.asked.place_len = 0
     finding.is_soa = False
+    finding.is_any = False
     if query.qtype == SOA and match.zone.flags & NO_SOA == 0:
         if match.remaining == 0 and match.zone_at == 0:
             finding.is_soa = True
@@ -392,8 +406,35 @@ cdef void find_answer(const Table* table, const Query* query, const Walk* begun,
         return
     if finding.outcome == FOLLOW:
         finding.outcome = _follow(finding, query)
+        if finding.outcome != HIT and match.zone.flags & MISS_PASSES:
+            finding.outcome = ALIAS
     if finding.outcome == NODATA:
         finding.chain_len = 0
+
+
+cdef bint is_known(const Table* table, const uint8_t* name_key, uint16_t name_len) noexcept nogil:
+    """True if the table holds records for a canonical name, or with ENT_NODATA for names below it."""
+    cdef uint8_t labels[128]
+    cdef uint8_t label_count = 0
+    cdef uint8_t star[2]
+    cdef uint16_t at = 0
+    cdef Match match
+    cdef const Node* node
+    while at < name_len and name_key[at]:
+        labels[label_count] = <uint8_t>at
+        label_count += 1
+        at += name_key[at] + 1
+    find_name(table, name_key, labels, label_count, &match)
+    if match.zone == NULL:
+        return False
+    node = match.node
+    if match.remaining:
+        star[0] = 1
+        star[1] = 42
+        node = find_child(table, match.node, star)
+    elif match.zone.flags & ENT_NODATA and node.child_count and name_len > 1:
+        return True
+    return node != NULL and node.data != NULL and node.data.set_count > 0
 
 
 # --- encode ---------------------------------------------------------------------------------------------------------
@@ -591,6 +632,18 @@ cdef uint16_t _write_chain(Writer* writer, const Finding* finding, const Limits*
     return owner
 
 
+cdef void _write_others(Writer* writer, const Query* query, const Finding* finding, const Limits* limits, uint16_t owner,
+                        Counts* counts) noexcept nogil:
+    """All sets of the name but the one that is written."""
+    cdef const RecordSet* records
+    cdef uint8_t index
+    for index in range(finding.data.set_count):
+        records = &sets_of(finding.data)[index]
+        if records != finding.records and records.form != SERVICE:
+            counts.answer += _write_set(writer, query, finding, finding.data, records, owner,
+                                        _bounded(records.ttl, &limits.success), 0)
+
+
 cdef void _write_positive(Writer* writer, const Query* query, const Finding* finding, const Limits* limits,
                           Counts* counts) noexcept nogil:
     cdef uint16_t owner
@@ -602,7 +655,7 @@ cdef void _write_positive(Writer* writer, const Query* query, const Finding* fin
         return
     owner = _write_chain(writer, finding, limits)
     counts.answer = finding.chain_len
-    if finding.outcome == FOLLOW:
+    if finding.outcome == FOLLOW or finding.outcome == ALIAS:
         return
     if finding.pod_len or finding.records.form >= SERVICE:
         _write_service(writer, query, finding, limits, owner, counts)
@@ -610,6 +663,8 @@ cdef void _write_positive(Writer* writer, const Query* query, const Finding* fin
     ttl = _bounded(finding.records.ttl, &limits.success)
     start = writer.pos
     counts.answer += _write_set(writer, query, finding, finding.data, finding.records, owner, ttl, limits.rotation)
+    if finding.is_any:
+        _write_others(writer, query, finding, limits, owner, counts)
     if writer.failed:
         return
     if finding.records.rtype == NS:
@@ -679,7 +734,7 @@ cdef void write_finding(Writer* writer, const Query* query, const Finding* findi
     write_header(writer, query, 0, 0, 0, 0)
     write_question(writer, query)
     body_at = writer.pos
-    if finding.outcome == HIT or finding.outcome == FOLLOW:
+    if finding.outcome == HIT or finding.outcome == FOLLOW or finding.outcome == ALIAS:
         _write_positive(writer, query, finding, limits, &counts)
         if writer.failed:
             rewind_to(writer, body_at)

@@ -12,7 +12,8 @@ from fastdns._counters cimport BLOCK_SLOTS, CACHE_SLOTS, SYSTEM_SLOTS, SYSTEMS, 
 from fastdns._inflight cimport Inflight
 from fastdns._local cimport TtlBounds
 from fastdns._order cimport AddressOrder
-from fastdns._packet cimport NAME_MAX, UDP_MIN, UDP_OURS, is_below
+from fastdns._packet cimport EDE_NONE, NAME_MAX, SERVFAIL, UDP_MIN, UDP_OURS, is_below
+from fastdns._rules cimport free_rules, make_rules
 from fastdns._trie cimport NameTable, Table
 from fastdns._wire cimport load_u16
 
@@ -95,6 +96,8 @@ cdef class Plan:
             for step in range(self.blocks[index].step_count):
                 free(self.blocks[index].steps[step].zones.octets)
                 free(self.blocks[index].steps[step].excluded.octets)
+            free_rules(self.blocks[index].rules)
+            free(self.blocks[index].unblocked.octets)
             free(self.blocks[index])
         for index in range(self.listener_count):
             free(self.listeners[index].blocks)
@@ -106,6 +109,7 @@ cdef class Plan:
         free(self.blocks)
         free(self.listeners)
         free(self.groups)
+        free(self.spreads)
         free(self.rules)
         free(self.table_of)
         free(self.cache_of)
@@ -129,7 +133,8 @@ cdef class Plan:
 
     def add_cache(self, *, success, denial, size_t max_octets, uint32_t servfail_ttl, uint32_t stale_for,
                   bint stale_verify, prefetch, bint keep_ttl, zones, disable_success, disable_denial, size_t counters,
-                  uint64_t verify_timeout_ms=0, uint32_t stale_ttl=0, uint32_t recheck=0, bint prefer_positive=False):
+                  uint64_t verify_timeout_ms=0, uint32_t stale_ttl=0, uint32_t recheck=0, bint prefer_positive=False,
+                  bint by_record=False, types=(), uint32_t negative_ttl=0):
         """A cache; its number. See _plan.pyi for the arguments."""
         cdef size_t count = <size_t>len(self.caches)
         cdef CacheRule* rules = <CacheRule*>realloc(self.rules, (count + 1) * sizeof(CacheRule))
@@ -144,10 +149,12 @@ cdef class Plan:
         self.cache_of = grown
         memset(&rules[count], 0, sizeof(CacheRule))
         rules[count].stale_verify = stale_verify
+        rules[count].keeps_records = by_record
         rules[count].slots = self._slots_at(counters, CACHE_SLOTS)
         cache = Cache(
             success=success, denial=denial, max_octets=max_octets, servfail_ttl=servfail_ttl, stale_for=stale_for,
             stale_ttl=stale_ttl, recheck=recheck, prefer_positive=prefer_positive, prefetch=prefetch, keep_ttl=keep_ttl,
+            by_record=by_record, types=types, negative_ttl=negative_ttl,
         )
         if verify_timeout_ms and not make_alarms(&rules[count].alarms, self.askers_max):
             raise MemoryError
@@ -206,6 +213,8 @@ cdef class Plan:
         block.notes_errors = errors
         block.deadline_ns = deadline_ms * 1000000
         block.slots = slots
+        block.end_rcode = SERVFAIL
+        block.end_ede = EDE_NONE
         return self.block_count - 1
 
     def set_manners(self, uint32_t block, uint16_t manners, *, uint32_t gate, System system, size_t counters):
@@ -226,6 +235,49 @@ cdef class Plan:
             raise IndexError(f"no block {block}")
         self.orders.append(order)
         self.blocks[block].order = <void*>order
+
+    def set_manner(self, uint32_t block, *, uint16_t error_flags, bint fails_silently, bint finds_known, uint16_t end_rcode,
+                   uint16_t end_ede):
+        """How a block ends what it can't answer. See _plan.pyi."""
+        if block >= self.block_count:
+            raise IndexError(f"no block {block}")
+        self.blocks[block].error_flags = error_flags
+        self.blocks[block].fails_silently = fails_silently
+        self.blocks[block].finds_known = finds_known
+        self.blocks[block].end_rcode = end_rcode
+        self.blocks[block].end_ede = end_ede
+
+    def log_answers(self, uint32_t block):
+        """Have log records of a block hold the whole answer instead of the query."""
+        if block >= self.block_count:
+            raise IndexError(f"no block {block}")
+        self.blocks[block].logs = self.blocks[block].logs_answers = True
+
+    def set_rules(self, uint32_t block, *, unblocked, **described):
+        """Rules for the replies that a block gets. See _plan.pyi."""
+        if block >= self.block_count or self.blocks[block].rules != NULL:
+            raise IndexError(f"no block {block} without rules")
+        self.blocks[block].unblocked = _zone_list(unblocked)
+        self.blocks[block].rules = make_rules(described)
+        self.has_rules = True
+
+    def add_spread(self, uint32_t first, uint32_t count, *, failover, bint always):
+        """`count` groups of one upstream from `first` on that are asked at once; its number."""
+        cdef Spread* spreads
+        if count == 0 or first + count > self.group_count or self.spread_count == 255:
+            raise IndexError(f"no groups {first} to {first + count}")
+        spreads = <Spread*>realloc(self.spreads, (<size_t>self.spread_count + 1) * sizeof(Spread))
+        if spreads == NULL:
+            raise MemoryError
+        self.spreads = spreads
+        memset(&spreads[self.spread_count], 0, sizeof(Spread))
+        spreads[self.spread_count].first = first
+        spreads[self.spread_count].count = count
+        spreads[self.spread_count].favourite = count
+        spreads[self.spread_count].failover = _rcode_bits(failover)
+        spreads[self.spread_count].always = always
+        self.spread_count += 1
+        return self.spread_count - 1
 
     cdef Step* _add_step(self, uint32_t block, StepKind kind, uint32_t index) except NULL:
         cdef Step* step
@@ -256,21 +308,39 @@ cdef class Plan:
             its.cache = cache
             its.success = _bounds_of(added, SUCCESS)
             its.denial = _bounds_of(added, DENIAL)
+            if self.rules[cache].keeps_records:         # what tables hold stays as it is
+                its.success.low = its.denial.low = 1
+                its.success.high = its.denial.high = 0
         return its.step_count - 1
 
     def add_forward_step(self, uint32_t block, uint32_t group, *, bytes zone not None, excluded, next_rcodes,
-                         bint next_on_nodata, uint8_t labels_min=0):
+                          bint next_on_nodata, uint8_t labels_min=0, more_zones=(), bint is_undotted=False, spread=None):
         cdef Step* step
         if group >= self.group_count:
             raise IndexError(f"no group {group}")
         step = self._add_step(block, STEP_FORWARD, group)
-        step.zones = _zone_list([zone])
+        if spread is not None:
+            if spread >= self.spread_count:
+                raise IndexError(f"no spread {spread}")
+            step.spread = spread + 1
+        step.is_undotted = is_undotted
+        step.zones = _zone_list([zone, *more_zones])
         step.excluded = _zone_list(excluded)
         step.next_rcodes = _rcode_bits(next_rcodes)
         step.next_on_nodata = next_on_nodata
         step.labels_min = labels_min
         if self.blocks[block].manners & PASS_ON:
             self.groups[group].passes_on = True
+        return self.blocks[block].step_count - 1
+
+    def add_undotted_step(self, uint32_t block):
+        self._add_step(block, STEP_UNDOTTED, 0)
+        return self.blocks[block].step_count - 1
+
+    def add_classes_step(self, uint32_t block):
+        """Every query of another class than IN leaves as SLOW_STEP; it may be resumed at a later step."""
+        self._add_step(block, STEP_CLASSES, 0)
+        self.blocks[block].classes_at = self.blocks[block].step_count
         return self.blocks[block].step_count - 1
 
     def add_python_step(self, uint32_t block, *, uint16_t qtype=0, zones=()):

@@ -6,15 +6,16 @@ from libc.string cimport memset
 from fastdns._message cimport (
     ANSWER, AUTHORITY, CHAIN_MAX, META_FIRST, REPLY_DELEGATION, REPLY_EMPTY, REPLY_MALFORMED, REPLY_MISMATCH,
     REPLY_NODATA, REPLY_NXDOMAIN, REPLY_OK, REPLY_OTHER_ERROR, REPLY_SERVER_ERROR, REPLY_SUCCESS, REPLY_TOO_LARGE,
-    REPLY_UNRESOLVED, Name, Reading, Record, Reply, ReplyKind, ReplyStatus, is_at_or_below, is_same_name,
+    REPLY_UNRESOLVED, Hidden, Name, Reading, Record, Reply, ReplyKind, ReplyStatus, is_at_or_below, is_same_name,
     read_question, read_records,
 )
 from fastdns._packet cimport (
-    A, AAAA, ANY, AXFR, CLASS_ANY, CNAME, DNAME, DS, HTTPS, IXFR, MESSAGE_MAX, NAME_MAX, NOERROR, NOTIMP, NS, NSEC,
-    NSEC3, NXDOMAIN, OPCODE_MASK, OPT, QR, RA, RCODE_MASK, RD, RRSIG, SERVFAIL, SOA, SVCB, TC,
+    A, AAAA, ANY, AXFR, CLASS_ANY, CNAME, DNAME, DS, EDE_NONE, HEADER_SIZE, HTTPS, IXFR, MESSAGE_MAX, NAME_MAX,
+    NOERROR, NOTIMP, NS, NSEC, NSEC3, NXDOMAIN, OPCODE_MASK, OPT, QR, RA, RCODE_MASK, RD, RRSIG, SERVFAIL, SOA, SVCB, TC,
+    expand_name, lower_name,
 )
 from fastdns._rewrite cimport Writing, start_stored, write_records
-from fastdns._wire cimport Reader, Writer, load_u16, read_u16, reader_over, writer_over
+from fastdns._wire cimport Reader, Writer, load_u16, load_u32, read_u16, reader_over, writer_over
 
 cdef enum:
     SIG = 24
@@ -109,7 +110,7 @@ cdef bint _is_wanted_authority(const Reading* reading, const Record* record, con
 
     NSEC and NSEC3 stand at other names of the zone, hence below `zone`, the SOA's, NS's or signer's name (at = 0: none).
     """
-    if reading.keeps_foreign:
+    if reading.keeps_foreign or (record.rtype == SOA and reading.hidden != NULL and reading.hidden.keeps_soa):
         return True
     if record.rtype in (SOA, NS, DS):
         return _is_above_chain(reading, &record.owner)
@@ -155,16 +156,33 @@ cdef bint _is_wanted_additional(Reading* reading, const Record* record) noexcept
     return _is_below_chain(reading, &record.owner)
 
 
+cdef bint _is_hidden(const Reading* reading, uint16_t rtype) noexcept nogil:
+    cdef uint8_t index
+    if reading.hidden == NULL:
+        return False
+    for index in range(reading.hidden.count):
+        if reading.hidden.types[index] == rtype:
+            return True
+    return False
+
+
 cdef void _choose_records(Reading* reading) noexcept nogil:
     cdef Name zone
     cdef Record* record
     cdef uint32_t at
+    cdef uint32_t ttl
     zone.at = 0
     for at in range(reading.count):
         record = &reading.records[at]
         if record.section == AUTHORITY and (at == 0 or reading.records[at - 1].section != AUTHORITY):
             _find_zone(reading, &zone)
         if not _is_data(record.rtype) or not _has_class(reading, record):
+            continue
+        if record.section != AUTHORITY and _is_hidden(reading, record.rtype):
+            ttl = load_u32(reading.wire + record.rdata_at - 6)
+            if not reading.has_hidden or ttl < reading.hidden_ttl:
+                reading.hidden_ttl = ttl
+            reading.has_hidden = True
             continue
         if record.section == ANSWER:
             record.kept = _is_wanted_answer(reading, record)
@@ -234,22 +252,14 @@ cdef void _count_records(const Reading* reading, Reply* reply) noexcept nogil:
             reply.arcount += 1
 
 
-cdef ReplyStatus read_reply(const uint8_t* wire, size_t wire_len, const uint8_t* qname_key, uint16_t qname_len,
-                            uint16_t qtype, uint16_t qclass, uint8_t* stored, size_t stored_size, uint16_t* ttl_at,
-                            size_t ttl_at_size, bint keeps_foreign, Reply* reply) noexcept nogil:
-    """Check a reply against its question and write what is kept of it to `stored`, its TTLs' offsets to `ttl_at`.
-
-    `wire` is one message without a length before it, at most MESSAGE_MAX octets. RFC 5452 section 9.1: what doesn't match
-    is not ours; RFC 9267: what matches and is broken is told apart. Its id and its sender are the caller's to check.
-    `keeps_foreign` is for a reply that is only passed on, as kube-dns does it: an SOA or NS of any zone is kept.
-    """
-    cdef Reading reading
-    cdef Writing writing
+cdef ReplyStatus _read_message(Reading* reading, const uint8_t* wire, size_t wire_len, const uint8_t* qname_key,
+                               uint16_t qname_len, uint16_t qtype, uint16_t qclass, uint16_t* counts, Reply* reply) noexcept nogil:
+    """Read all of a reply, and follow its aliases from the question on."""
     cdef Reader reader = reader_over(wire, wire_len)
-    cdef uint16_t counts[3]
     cdef uint16_t qdcount
     cdef ReplyStatus status
     memset(reply, 0, sizeof(Reply))
+    reply.ede = EDE_NONE
     if wire_len > MESSAGE_MAX or qname_len > NAME_MAX:
         return REPLY_MISMATCH
     reading.wire = wire
@@ -259,7 +269,8 @@ cdef ReplyStatus read_reply(const uint8_t* wire, size_t wire_len, const uint8_t*
     reading.count = 0
     reading.glue_at = 0
     reading.has_opt = False
-    reading.keeps_foreign = keeps_foreign
+    reading.has_hidden = False
+    reading.question_at = HEADER_SIZE
     read_u16(&reader)
     reply.flags = read_u16(&reader)
     qdcount = read_u16(&reader)
@@ -268,32 +279,98 @@ cdef ReplyStatus read_reply(const uint8_t* wire, size_t wire_len, const uint8_t*
     counts[2] = read_u16(&reader)
     if reader.failed or not reply.flags & QR or reply.flags & OPCODE_MASK or qdcount != 1:
         return REPLY_MISMATCH
-    if not read_question(&reading, &reader, qname_key, qname_len):
+    if not read_question(reading, &reader, qname_key, qname_len):
         return REPLY_MISMATCH
     reading.rcode = reply.flags & RCODE_MASK
     reply.truncated = reply.flags & TC != 0
-    status = read_records(&reading, &reader, counts, reply.truncated)
+    status = read_records(reading, &reader, counts, reply.truncated)
     if status != REPLY_OK:
         return status
-    if not _follow_aliases(&reading):
+    if not _follow_aliases(reading):
         return REPLY_MALFORMED
-    _choose_records(&reading)
-    _count_records(&reading, reply)
-    if counts[0] and not reply.ancount and reading.rcode == NOERROR and not reply.truncated:
-        return REPLY_MALFORMED                          # an answer, and all of it to something else
     reply.rcode = reading.rcode
-    reply.kind = _find_kind(&reading, reply)
+    reply.has_alias = reading.chain_len > 1
+    return REPLY_OK
+
+
+cdef ReplyStatus _keep_message(Reading* reading, const uint8_t* name, uint16_t name_len, bint has_answer, uint8_t* stored,
+                               size_t stored_size, uint16_t* ttl_at, size_t ttl_at_size, Reply* reply) noexcept nogil:
+    """Choose what is kept, and write it as the answer to a question for `name`. `has_answer`: it must not be empty."""
+    cdef Writing writing
+    cdef ReplyStatus status
+    _choose_records(reading)
+    _count_records(reading, reply)
+    reply.has_hidden = reading.has_hidden
+    if has_answer and not reply.ancount and not reading.has_hidden:
+        return REPLY_MALFORMED                          # an answer, and all of it to something else
+    reply.kind = _find_kind(reading, reply)
     writing.out = writer_over(stored, stored_size if stored_size < MESSAGE_MAX else MESSAGE_MAX)
     writing.has_question = False
-    writing.qname_len = qname_len
-    start_stored(&writing.out, qname_key, qname_len, qtype, qclass, reply)
+    writing.qname_len = name_len
+    start_stored(&writing.out, name, name_len, reading.qtype, reading.qclass, reply)
     if writing.out.failed:
         return REPLY_TOO_LARGE
-    status = write_records(&writing, &reading, ttl_at, ttl_at_size, reply)
+    status = write_records(&writing, reading, ttl_at, ttl_at_size, reply)
     if reply.run_count < 2:
         reply.run_at = reply.run_count = 0
+    if reply.has_hidden and reply.ttl_count == 0:
+        reply.min_ttl = reading.hidden_ttl
     reply.size = <uint16_t>writing.out.pos
     return status
+
+
+cdef ReplyStatus read_reply(const uint8_t* wire, size_t wire_len, const uint8_t* qname_key, uint16_t qname_len,
+                            uint16_t qtype, uint16_t qclass, uint8_t* stored, size_t stored_size, uint16_t* ttl_at,
+                            size_t ttl_at_size, bint keeps_foreign, const Hidden* hidden, Reply* reply) noexcept nogil:
+    """Check a reply against its question and write what is kept of it to `stored`, its TTLs' offsets to `ttl_at`.
+
+    `wire` is one message without a length before it, at most MESSAGE_MAX octets. RFC 5452 section 9.1: what doesn't match
+    is not ours; RFC 9267: what matches and is broken is told apart. Its id and its sender are the caller's to check.
+    `keeps_foreign` is for a reply that is only passed on, as kube-dns does it: an SOA or NS of any zone is kept. `hidden` are
+    types that are left out; NULL: none.
+    """
+    cdef Reading reading
+    cdef uint16_t counts[3]
+    cdef ReplyStatus status
+    reading.hidden = hidden
+    reading.keeps_foreign = keeps_foreign
+    status = _read_message(&reading, wire, wire_len, qname_key, qname_len, qtype, qclass, counts, reply)
+    if status != REPLY_OK:
+        return status
+    return _keep_message(&reading, qname_key, qname_len, counts[0] and reading.rcode == NOERROR and not reply.truncated,
+                         stored, stored_size, ttl_at, ttl_at_size, reply)
+
+
+cdef ReplyStatus read_tail(const uint8_t* wire, size_t wire_len, const uint8_t* qname_key, uint16_t qname_len,
+                           uint16_t qtype, uint16_t qclass, uint32_t hops, uint8_t* name, uint16_t* name_len,
+                           uint8_t* stored, size_t stored_size, uint16_t* ttl_at, size_t ttl_at_size,
+                           const Hidden* hidden, bint alias_only, Reply* reply) noexcept nogil:
+    """As read_reply, of the name that `hops` aliases of the question lead to, which is written to `name`."""
+    cdef Reading reading
+    cdef uint16_t counts[3]
+    cdef uint32_t at
+    cdef size_t behind = 0
+    cdef ReplyStatus status
+    reading.hidden = hidden
+    reading.keeps_foreign = False
+    status = _read_message(&reading, wire, wire_len, qname_key, qname_len, qtype, qclass, counts, reply)
+    if status != REPLY_OK:
+        return status
+    if hops + alias_only >= reading.chain_len:
+        return REPLY_MISMATCH
+    reading.chain_len -= hops
+    if alias_only:
+        reading.chain_len = 1
+        reading.qtype = CNAME
+    reading.question_at = 0
+    for at in range(reading.chain_len):
+        reading.chain[at] = reading.chain[at + hops]
+    reply.has_alias = reading.chain_len > 1
+    name_len[0] = expand_name(wire, wire_len, reading.chain[0].at, name, &behind)
+    if name_len[0] == 0:
+        return REPLY_MALFORMED
+    lower_name(name, name_len[0])
+    return _keep_message(&reading, name, name_len[0], False, stored, stored_size, ttl_at, ttl_at_size, reply)
 
 
 cdef bint make_failure(const uint8_t* qname_key, uint16_t qname_len, uint16_t qtype, uint16_t qclass, uint16_t rcode,
@@ -301,6 +378,7 @@ cdef bint make_failure(const uint8_t* qname_key, uint16_t qname_len, uint16_t qt
     """A stored message without records for a question that no upstream answered (RFC 9520). False: no room."""
     cdef Writer out = writer_over(stored, stored_size)
     memset(reply, 0, sizeof(Reply))
+    reply.ede = EDE_NONE
     reply.flags = QR | RD | RA | (rcode & RCODE_MASK)
     reply.rcode = rcode
     reply.kind = REPLY_SERVER_ERROR if rcode == SERVFAIL or rcode == NOTIMP else REPLY_OTHER_ERROR

@@ -213,7 +213,7 @@ cdef ReplyStatus write_records(Writing* writing, const Reading* reading, uint16_
             continue
         if reply.ttl_count == ttl_at_size:
             return REPLY_TOO_LARGE
-        if record.owner.at == HEADER_SIZE:
+        if record.owner.at == reading.question_at:
             write_u16(&writing.out, OWNER_IS_QNAME)
             pointer = OWNER_IS_QNAME
         elif previous != NULL and pointer and record.owner.at == previous.owner.at:

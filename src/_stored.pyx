@@ -278,7 +278,7 @@ def normalise(bytes wire not None, bytes name not None, int qtype, int qclass=IN
             memcpy(copy, <const uint8_t*>wire, size)
         read.status = ReplyStatus(read_reply(
             copy, size, <const uint8_t*>name, <uint16_t>len(name), <uint16_t>qtype, <uint16_t>qclass, read.stored,
-            stored_size, read.ttl_at, ttl_at_size, False, &read.reply))
+            stored_size, read.ttl_at, ttl_at_size, False, NULL, &read.reply))
     finally:
         free(copy)
     return read

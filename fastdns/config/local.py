@@ -131,6 +131,4 @@ class QueryLog:
     with_serial: bool = False
 
 
-LocalPlugin = (
-    LocalNames | LocalDomains | Undotted | NoWindows | ReplyRules | Statistics | LoopDetect | QueryLog
-)
+LocalPlugin = LocalNames | LocalDomains | Undotted | NoWindows | ReplyRules | Statistics | LoopDetect | QueryLog

@@ -33,6 +33,15 @@ def encode_query(
     return _HEADER.pack(message_id, _RECURSION_DESIRED, 1, 0, 0, 0) + question
 
 
+def read_answer(wire: bytes) -> list[tuple[str, int, str]]:
+    """Give (owner without final dot, type, data as text) of the answer section. Raises OSError for what is no message."""
+    try:
+        message = dnslib.DNSRecord.parse(wire)
+    except dnslib.DNSError as error:
+        raise OSError(f"a malformed answer: {error}") from error
+    return [(str(record.rname).rstrip(".") or ".", int(record.rtype), str(record.rdata)) for record in message.rr]
+
+
 def read_addresses(wire: bytes, *, message_id: int) -> tuple[str, ...]:
     """Give the A and AAAA records of an answer, in its order. Raises OSError for what is no answer to `message_id`."""
     return read_reply(wire, message_id=message_id).addresses

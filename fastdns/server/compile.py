@@ -13,9 +13,9 @@ from collections.abc import Iterable, Sequence
 from fastdns import _counters, _engine, _order
 from fastdns._counters import System
 from fastdns._plan import Manner
-from fastdns.config import model
+from fastdns.config import local, model
 from fastdns.dns import names
-from fastdns.server import hosts, metrics
+from fastdns.server import hosts, localplugins, metrics
 
 UDP_OURS = 1232  # octets: no fragments on common paths (RFC 9715)
 DEADLINE = 4.0  # seconds for a query, all upstreams and retries together: below a stub resolver's 5
@@ -32,7 +32,7 @@ KUBE_DNS = (
     | Manner.SILENT
     | Manner.PASS_ON
 )
-POLICIES = {"random": 0, "round_robin": 1, "sequential": 2}
+POLICIES = {"random": 0, "round_robin": 1, "sequential": 2, **dict.fromkeys(localplugins.SPREADS, 2)}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -75,6 +75,9 @@ class Program:
     caches: dict[metrics.PluginKey, int] = dataclasses.field(default_factory=dict)
     groups: dict[metrics.PluginKey, int] = dataclasses.field(default_factory=dict)
     forwards: list[model.Forward] = dataclasses.field(default_factory=list)  # by group
+    spreads: dict[metrics.PluginKey, int] = dataclasses.field(default_factory=dict)
+    singles: dict[metrics.PluginKey, int] = dataclasses.field(default_factory=dict)  # the first group of each spread
+    names: dict[int, local.LocalNames] = dataclasses.field(default_factory=dict)  # by table
     udp_max: int = UDP_OURS  # octets of the largest answer over UDP, of all blocks
     upstream_slots: list[metrics.GroupPlace] = dataclasses.field(default_factory=list)  # by group
 
@@ -89,6 +92,9 @@ def build(config: model.Config, counters: _counters.Counters) -> Program:
         program.engine.apply(table, b"".join(map(hosts.encode_zone, cluster.zones)))
     for _, key, plugin in metrics.walk_plugins(config):
         add_shared(program, layout, key, plugin)
+    for _, key, plugin in metrics.walk_plugins(config):
+        if isinstance(plugin, model.Forward) and key in program.groups and key not in program.spreads:
+            localplugins.add_spread(program, key, plugin, layout.groups[key])
     for place in layout.blocks:
         add_block(program, place)
     for listener in dict.fromkeys(place.listener for place in layout.blocks):
@@ -114,7 +120,7 @@ def add_shared(program: Program, layout: metrics.Layout, key: metrics.PluginKey,
         program.hosts[key] = HostsTable(program.engine.add_table(), plugin, layout.hosts[key].first)
     elif isinstance(plugin, model.Cache) and key not in program.caches:
         program.caches[key] = add_cache(program.engine, plugin, layout.caches[key].first)
-    elif isinstance(plugin, model.Forward) and key not in program.groups:
+    elif isinstance(plugin, model.Forward) and plugin.upstreams and key not in program.groups:
         program.groups[key] = add_group(program.engine, plugin, layout.groups[key])
         program.forwards.append(plugin)
         program.upstream_slots.append(layout.groups[key])
@@ -123,6 +129,7 @@ def add_shared(program: Program, layout: metrics.Layout, key: metrics.PluginKey,
 def add_block(program: Program, place: metrics.BlockPlace) -> None:
     config_block = program.config.blocks[place.block]
     found = {type(plugin): plugin for plugin in config_block.plugins}
+    manner = found.get(model.Manner)
     bufsize, cancel, balance = found.get(model.Bufsize), found.get(model.Cancel), found.get(model.Loadbalance)
     udp_max = bufsize.size if isinstance(bufsize, model.Bufsize) else UDP_OURS
     program.udp_max = max(program.udp_max, udp_max)
@@ -130,12 +137,13 @@ def add_block(program: Program, place: metrics.BlockPlace) -> None:
         names.to_canonical_wire(config_block.zone),
         udp_max=udp_max,
         rotate=isinstance(balance, model.Loadbalance) and not balance.weight_file,
-        deadline_ms=int(1000 * min(DEADLINE, cancel.timeout if isinstance(cancel, model.Cancel) else DEADLINE)),
+        deadline_ms=int(1000 * find_deadline(manner, cancel)),
         log=model.Log in found,
         errors=model.Errors in found,
         counters=place.first,
     )
     program.blocks.append(place)
+    localplugins.set_manner(program.engine, number, config_block.plugins)
     skydns = found.get(model.SkyDns)
     if isinstance(skydns, model.SkyDns):
         set_manners(program, number, place, skydns)
@@ -160,6 +168,12 @@ def set_manners(program: Program, number: int, place: metrics.BlockPlace, plugin
         manners |= Manner.PTR_ALONE if config_block.zone == IN_ADDR else 0
     gate = program.clusters.index(cluster)
     program.engine.set_manners(number, manners, gate=gate, system=system, counters=layout.systems)
+
+
+def find_deadline(manner: model.Plugin | None, cancel: model.Plugin | None) -> float:
+    if isinstance(manner, model.Manner):
+        return manner.deadline
+    return min(DEADLINE, cancel.timeout) if isinstance(cancel, model.Cancel) else DEADLINE
 
 
 def order_steps(plugins: Sequence[model.Plugin]) -> list[int]:
@@ -210,6 +224,8 @@ def add_step(program: Program, number: int, place: metrics.BlockPlace, position:
         case model.SkyDns() if plugin.federations:
             federations = [f"{name}.svc.{plugin.domain}" for name, _ in plugin.federations]
             step = engine.add_python_step(number, zones=encode_zones(federations))
+        case model.Forward() if not plugin.upstreams:
+            return  # what comes to the end of a block is refused
         case model.Forward():
             group = program.groups[key]
             step = engine.add_forward_step(
@@ -220,13 +236,18 @@ def add_step(program: Program, number: int, place: metrics.BlockPlace, position:
                 next_rcodes=plugin.next,
                 next_on_nodata=plugin.next_on_nodata,
                 labels_min=plugin.labels_min,
+                more_zones=encode_zones(plugin.more_zones),
+                is_undotted=plugin.is_undotted,
+                spread=program.spreads.get(key),
             )
         case model.Loop():
             step = engine.add_python_step(number, qtype=HINFO)
         case model.Whoami():
             step = engine.add_python_step(number)
         case _:
-            return  # a setting of the block or of the server
+            for step in localplugins.add_steps(program, number, plugin):
+                program.steps[number, step] = Step(plugin, place.block, step)
+            return  # without steps it is a setting of the block or of the server
     program.steps[number, step] = Step(plugin, place.block, step, group)
 
 
@@ -249,6 +270,9 @@ def add_cache(engine: _engine.Engine, plugin: model.Cache, counters: int) -> int
         disable_success=encode_zones(plugin.disable_success),
         disable_denial=encode_zones(plugin.disable_denial),
         counters=counters,
+        by_record=plugin.records is not None,
+        types=plugin.records.types if plugin.records else (),
+        negative_ttl=plugin.records.negative_ttl if plugin.records else 0,
     )
 
 

@@ -97,7 +97,10 @@ class Control:
                 case Kind.WORKER:
                     self._connect(socket.socket(fileno=message.fds[0]), message.payload)
                 case Kind.RELOAD:
-                    self._reloader.ask()
+                    if message.payload == b"if changed":
+                        self._reloader.look_soon()
+                    else:
+                        self._reloader.ask()
                 case Kind.ADOPTED:
                     self._settle("")
                 case Kind.REJECTED:

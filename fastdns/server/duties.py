@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
 import secrets
@@ -14,12 +15,12 @@ from collections.abc import Callable
 from fastdns import _engine, errors
 from fastdns._counters import WorkerSlot
 from fastdns._inflight import Failure
-from fastdns.config import model
+from fastdns.config import local, model
 from fastdns.dns import names
 from fastdns.forward import counts as group_counts
 from fastdns.forward import exchange
 from fastdns.server import compile as compiler
-from fastdns.server import failures, hosts, memory, metrics, querylog, questions, weights
+from fastdns.server import failures, hosts, localnames, memory, metrics, querylines, querylog, questions, weights
 
 if typing.TYPE_CHECKING:
     from fastdns.server import worker
@@ -29,7 +30,8 @@ query_logger = logging.getLogger("fastdns.query")
 
 SERVFAIL = 2
 EDE_NETWORK = 23
-HINFO = 13
+HINFO, TXT = 13, 16
+FOLDER_LOOK = 1.0  # seconds between looks into folders of hosts files
 PROBE_ATTEMPTS = 30
 PROBE_TIMEOUT = 2.0
 PROBE_PAUSE = 1.0
@@ -45,6 +47,9 @@ class Duties:
         self._memory = memory.Memory()
         self._is_memory_short = False
         self._sources = [(table, hosts.HostsSource(table.plugin)) for table in self._program.hosts.values()]
+        self._names = {table: localnames.NamesSource(plugin) for table, plugin in self._program.names.items()}
+        self.queries = querylines.QueryLines(self._program)
+        self._loop_probes: dict[str, model.Upstream] = {}  # our questions for loops
         self._timers: list[asyncio.TimerHandle] = []
         self._forwarders: dict[int, exchange.Forwarder] = {}
         self._logs: dict[int, tuple[model.LogRule, ...]] = {}
@@ -73,6 +78,10 @@ class Duties:
             self._show_hosts(table, source)
             if table.plugin.reload:
                 self._repeat(table.plugin.reload, functools.partial(self._refresh, table, source))
+        for number, held in self._names.items():
+            for delta in held.start():
+                self._engine.apply(number, delta)
+            self._repeat(FOLDER_LOOK, functools.partial(self._look_into_folders, number, held))
         for weighted in self._program.weighted.values():
             weight_file = weights.WeightSource(weighted, is_talkative=self._worker.setup.index == 0)
             weight_file.start()
@@ -85,6 +94,8 @@ class Duties:
         if self._worker.setup.index == 0:
             for block in self._worker.setup.probes:
                 self._worker.slow.start(self._probe_loop(block))
+        if any(isinstance(step.plugin, local.LoopDetect) for step in self._program.steps.values()):
+            self._detect_loops()
 
     async def stop(self) -> None:
         """Nothing is begun any more; what forwarders ask is given up, and their connections are closed."""
@@ -145,10 +156,30 @@ class Duties:
         counters.set(table.first_slot + metrics.HOSTS_ENTRIES, source.entries)
         counters.set(table.first_slot + metrics.HOSTS_RELOADED, source.modified_ns // 1_000_000)
 
+    # --- names of our own -----------------------------------------------------------------------------------------------
+
+    def reread(self) -> None:
+        """Forget what is cached, and read every file of names again."""
+        self._engine.forget_cached()
+        for number, held in self._names.items():
+            self._worker.slow.start(self._take_names(number, held))
+
+    def _look_into_folders(self, number: int, held: localnames.NamesSource) -> None:
+        if held.has_changed():
+            self._worker.slow.start(self._take_names(number, held))
+
+    async def _take_names(self, number: int, held: localnames.NamesSource) -> None:
+        for delta in await asyncio.to_thread(lambda: list(held.reload())):
+            self._engine.apply(number, delta)
+            await asyncio.sleep(0)
+        self._engine.forget_cached()  # a name that is known now may have been denied
+
     # --- records of the engine ------------------------------------------------------------------------------------------
 
     def take_records(self) -> None:
-        if self._logs:
+        if self.queries.is_on:
+            self.queries.tell_answers()
+        elif self._logs:
             self._write_queries()
         if self._failures:
             self._write_failures()
@@ -233,6 +264,41 @@ class Duties:
             if await exchange_datagram(query, served.listeners[0]):
                 return
             await asyncio.sleep(PROBE_PAUSE)
+
+    # --- dnsmasq's detection of loops -------------------------------------------------------------------------------------
+
+    def _detect_loops(self) -> None:
+        """Send each upstream a question of its own; who gets it back is told by take_loop_probe()."""
+        for upstream in dict.fromkeys(one for forward in self._program.forwards for one in forward.upstreams):
+            name = f"{secrets.randbits(32):08x}.test."
+            self._loop_probes[name] = upstream
+            query = questions.make_query(names.to_wire(name), TXT, ident=secrets.randbits(16))
+            self._worker.slow.start(send_datagram(query, upstream))
+
+    def take_loop_probe(self, name: str) -> bool:
+        """True for a question of _detect_loops, which has come round: its upstream is not asked any more."""
+        looping = self._loop_probes.get(name)
+        if looping is None:
+            return False
+        logger.warning("NOT using nameserver %s#%d - query loop detected", looping.address, looping.port)
+        for group, forward in enumerate(self._program.forwards):
+            for index, upstream in enumerate(forward.upstreams):
+                if upstream == looping:
+                    self._engine.set_upstream_down(group, index, True)
+        for key, spread in self._program.singles.items():
+            for index, upstream in enumerate(self._program.forwards[self._program.groups[key]].upstreams):
+                if upstream == looping:
+                    self._engine.set_upstream_down(spread + index, 0, True)
+        return True
+
+
+async def send_datagram(query: bytes, upstream: model.Upstream) -> None:
+    """Ask an upstream, and don't wait for what it says."""
+    family = socket.AF_INET6 if ":" in upstream.address else socket.AF_INET
+    with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as one:
+        one.setblocking(False)
+        one.connect((upstream.address, upstream.port))
+        await asyncio.get_running_loop().sock_sendall(one, query)
 
 
 async def exchange_datagram(query: bytes, listener: model.Listener) -> bool:

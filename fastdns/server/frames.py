@@ -39,6 +39,7 @@ class Kind(enum.IntEnum):
     RECORDS = 16  # one descriptor: the stream on which control sends records
     SERVE = 18  # read the sockets: nobody else does any more
     INHERIT = 19  # one descriptor: a file with what a retiring worker had cached
+    REREAD = 20  # forget what is cached, and read files of names again
     DRAIN = 17  # stop reading, finish, leave; payload "wait": first read until the sockets stay empty; "bequeath": see BEQUEATH
 
     # worker -> supervisor; FATAL of control too
@@ -49,7 +50,7 @@ class Kind(enum.IntEnum):
 
     # supervisor -> control
     WORKER = 32  # one descriptor: the stream to a worker; payload: u32 generation, u32 index, u8 whether it is new
-    RELOAD = 33
+    RELOAD = 33  # payload "if changed": only then
     ADOPTED = 34  # payload: u32 generation, which serves from now on
     REJECTED = 35  # payload: u32 generation, then why
     STOP = 36

@@ -104,6 +104,7 @@ class Generation:
             waits=waits,
             options=self._options,
             previous=self._previous,
+            siblings=tuple(self._slots(one.index) for one in self.seats),
         )
         keep = [one.fileno() for one in setup.sockets()]
         name = f"worker-{seat.index}"
@@ -129,6 +130,15 @@ class Generation:
                 seat.stage = Stage.DRAINING
                 if not seat.child.channel.send(frames.Kind.DRAIN, how):
                     seat.child.kill()
+
+    def reread(self) -> None:
+        """Have the workers forget what they have cached, and read their files of names again."""
+        for child in self.living():
+            child.channel.send(frames.Kind.REREAD)
+
+    def counters(self) -> list[memoryview]:
+        """The slots of each worker."""
+        return [self._slots(seat.index) for seat in self.seats]
 
     def find_stalled(self) -> Iterator[Seat]:
         """Workers whose event loop has not turned for STALLED_AFTER calls of this."""

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from fastdns._counters import BlockSlot, CacheSlot, GroupSlot, SystemDimension, SystemSlot, UpstreamSlot, WorkerSlot
 from fastdns.config import model
 
+SINGLE_SLOTS = GroupSlot.GROUP_SLOTS + UpstreamSlot.UPSTREAM_SLOTS
 HOSTS_ENTRIES, HOSTS_RELOADED, HOSTS_SLOTS = 0, 1, 2  # gauges: entries, unix time in milliseconds
 
 # What answers or passes on a query in CoreDNS: the first after prometheus is the label `plugin` of responses.
@@ -48,6 +49,7 @@ class CachePlace:
 class GroupPlace:
     first: int
     upstreams: tuple[str, ...]
+    singles: tuple[int, ...] = ()  # where each upstream's own group is, if it has one
 
     def upstream_at(self, index: int) -> int:
         return self.first + GroupSlot.GROUP_SLOTS + index * UpstreamSlot.UPSTREAM_SLOTS
@@ -85,9 +87,9 @@ def lay_out(config: model.Config) -> Layout:
         if isinstance(plugin, model.Cache) and key not in caches:
             caches[key] = CachePlace(at, name_server(block.listeners[0]), ",".join(plugin.zones))
             at += CacheSlot.CACHE_SLOTS
-        elif isinstance(plugin, model.Forward) and key not in groups:
-            groups[key] = GroupPlace(at, tuple(map(name_upstream, plugin.upstreams)))
-            at = groups[key].upstream_at(len(plugin.upstreams))
+        elif isinstance(plugin, model.Forward) and plugin.upstreams and key not in groups:
+            groups[key] = place_group(plugin, at)
+            at = groups[key].upstream_at(len(plugin.upstreams)) + len(groups[key].singles) * SINGLE_SLOTS
         elif isinstance(plugin, model.Hosts) and key not in hosts:
             hosts[key] = HostsPlace(at, plugin.path)
             at += HOSTS_SLOTS
@@ -96,6 +98,16 @@ def lay_out(config: model.Config) -> Layout:
     if kubedns:
         systems, at, prefix = at, at + SystemDimension.SYSTEMS * SystemSlot.SYSTEM_SLOTS, kubedns[0].metrics_prefix
     return Layout(tuple(blocks), caches, groups, hosts, systems, prefix, at)
+
+
+def place_group(plugin: model.Forward, first: int) -> GroupPlace:
+    """A group's slots; behind them those of each upstream's own group, where upstreams are asked at once."""
+    place = GroupPlace(first, tuple(map(name_upstream, plugin.upstreams)))
+    if plugin.policy not in ("fastest", "all") or len(plugin.upstreams) < 2:
+        return place
+    behind = place.upstream_at(len(plugin.upstreams))
+    singles = tuple(behind + index * SINGLE_SLOTS for index in range(len(plugin.upstreams)))
+    return dataclasses.replace(place, singles=singles)
 
 
 def find_servings(config: model.Config) -> Iterator[tuple[int, model.Listener]]:

@@ -49,12 +49,12 @@ class Answered:
         return STREAM_SIZE if self.is_stream else self.question.udp_size
 
 
-Record = tuple[int, float, tuple[str, int], str, bool, bytes, int, int, int, int, bool]
+Record = tuple[int, float, tuple[str, int], str, bool, bytes, int, int, int, int, bool, int]
 
 
 def read_record(record: Record, *, bound: str = "") -> Answered:
     """What Engine.log_records tells of one query; `bound` is the address of a socket that has but one."""
-    _, seconds, remote, local, is_stream, query, rcode, flags, size, query_size, is_nodata = record
+    _, seconds, remote, local, is_stream, query, rcode, flags, size, query_size, is_nodata, _ = record
     return Answered(
         question=questions.read_question(query),
         remote=remote,

@@ -9,14 +9,16 @@ import asyncio
 import contextlib
 import logging
 import secrets
+import struct
 import typing
 from collections.abc import Coroutine
 
 from fastdns import _counters, _engine
 from fastdns._answer import Reason
 from fastdns._counters import WorkerSlot
-from fastdns.config import model
-from fastdns.server import chase, metrics, questions, skydns, whoami
+from fastdns.config import local, model
+from fastdns.dns import constants
+from fastdns.server import chase, metrics, questions, skydns, statistics, whoami
 
 if typing.TYPE_CHECKING:
     from fastdns.server import compile as compiler
@@ -25,6 +27,7 @@ if typing.TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SERVFAIL = 2
+QR, AA, RA = 0x8000, 0x0400, 0x0080
 EDE_OTHER, EDE_NETWORK = 0, 23
 CHASE_DEPTH = 8
 LOOKUP_TIMEOUT = 5.0
@@ -104,8 +107,46 @@ class SlowPath:
             case model.Loop():
                 self._check_loop(query, step.block)
                 self._engine.resume(query.token, query.step + 1)
+            case local.Statistics():
+                self._take_class(query, step.plugin)
+            case local.NoWindows():
+                self._take_windows(query)
+            case local.LoopDetect():
+                if not self._worker.duties.take_loop_probe(questions.read_question(query.wire).name):
+                    self._engine.resume(query.token, query.step + 1)
+                else:
+                    self._engine.reply(query.token, b"")
+            case local.QueryLog():
+                self._worker.duties.queries.tell_query(query)
+                self._engine.resume(query.token, query.step + 1)
+                self._worker.duties.queries.tell_forwarding(query)
             case _:
                 raise TypeError(f"no step of Python for {type(step.plugin).__name__}")
+
+    def _take_class(self, query: _engine.Slow, plugin: local.Statistics) -> None:
+        """Class CHAOS is answered here; others are forwarded, since nothing we hold is of them."""
+        question = questions.read_question(query.wire)
+        if question.qclass == constants.Class.CH:
+            counts = self._worker.count_statistics()
+            self._engine.reply(query.token, statistics.answer(query.wire, counts, is_told=plugin.is_told))
+            return
+        forwards = [
+            step
+            for (block, step), found in self._worker.program.steps.items()
+            if block == query.block and isinstance(found.plugin, model.Forward)
+        ]
+        if forwards:
+            self._engine.resume(query.token, min(forwards))
+        else:
+            self._engine.reply_rcode(query.token, constants.Rcode.REFUSED)
+
+    def _take_windows(self, query: _engine.Slow) -> None:
+        question = questions.read_question(query.wire)
+        if question.qtype == constants.Type.ANY and b"_" not in question.qname:
+            self._engine.resume(query.token, query.step + 1)
+            return
+        head = query.wire[:2] + struct.pack(">HHHHH", QR | AA | RA, 1, 0, 0, 0)
+        self._engine.reply(query.token, head + query.wire[questions.HEADER_SIZE : question.size])
 
     async def _guard(self, query: _engine.Slow, work: Coroutine[None, None, None]) -> None:
         """Answer for a step that fails."""

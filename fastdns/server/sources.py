@@ -9,7 +9,7 @@ import typing
 from collections.abc import Mapping
 
 from fastdns import errors
-from fastdns.config import configmap, folder, kubedns, model
+from fastdns.config import configmap, dnsmasq, folder, kubedns, model
 from fastdns.forward import resolvconf
 from fastdns.server import configuration
 
@@ -48,6 +48,24 @@ class Corefile:
 
     def load(self) -> model.Config:
         return configuration.load(self.path, port=self.port)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Dnsmasq:
+    """dnsmasq's arguments, and the files that they name."""
+
+    arguments: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return "dnsmasq configuration"
+
+    @property
+    def is_readable_again(self) -> bool:
+        return True
+
+    def load(self) -> model.Config:
+        return dnsmasq.parse(self.arguments)
 
 
 class KubeDns:

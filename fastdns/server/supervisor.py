@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import enum
 import logging
 import os
 import pickle
@@ -19,7 +20,7 @@ from collections.abc import Callable, Iterator
 
 from fastdns import errors
 from fastdns.config import model
-from fastdns.server import children, companion, control, frames, listeners, sites, sources, worker
+from fastdns.server import children, companion, control, frames, listeners, sites, sources, statistics, worker
 from fastdns.server.frames import Kind
 from fastdns.server.generation import Generation, Seat, Stage, bind_missing, find_listeners, note_death
 
@@ -34,6 +35,13 @@ CONTROL_DELAYS = (0.1, 0.5, 1.0, 2.0, 5.0)
 FORCED = 2  # exit status after a second signal, as CoreDNS
 
 
+class Signals(enum.Enum):
+    """Whose meaning signals have."""
+
+    COREDNS = "coredns"  # SIGUSR1 reloads
+    DNSMASQ = "dnsmasq"  # SIGHUP forgets and reads files of names again, SIGUSR1 tells statistics
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Options:
     """`fatal_status` is the exit status when something makes serving hopeless. With `keeps_cache` a reload keeps what is
@@ -46,6 +54,7 @@ class Options:
     fatal_status: int = 1
     keeps_cache: bool = False
     worker: worker.Options = dataclasses.field(default_factory=worker.Options)
+    signals: Signals = Signals.COREDNS
 
 
 class Supervisor:
@@ -87,12 +96,18 @@ class Supervisor:
 
     def _handlers(self) -> Iterator[tuple[signal.Signals, Callable[[], object]]]:
         yield signal.SIGCHLD, self._on_child
-        yield signal.SIGTERM, lambda: self._on_end("SIGTERM: Shutting down servers then terminating")
+        is_dnsmasq = self.options.signals is Signals.DNSMASQ
+        said = "exiting on receipt of SIGTERM" if is_dnsmasq else "SIGTERM: Shutting down servers then terminating"
+        yield signal.SIGTERM, lambda: self._on_end(said)
         yield signal.SIGINT, lambda: self._on_end("SIGINT: Shutting down")
         yield signal.SIGQUIT, self._on_quit
-        yield signal.SIGUSR1, self._on_reload
-        yield signal.SIGHUP, lambda: None  # sent by terminals that go away
         yield signal.SIGUSR2, lambda: None
+        if is_dnsmasq:
+            yield signal.SIGUSR1, self._tell_statistics
+            yield signal.SIGHUP, self._on_hangup
+        else:
+            yield signal.SIGUSR1, self._on_reload
+            yield signal.SIGHUP, lambda: None  # sent by terminals that go away
 
     def _on_end(self, text: str) -> None:
         self.signals += 1
@@ -304,6 +319,16 @@ class Supervisor:
         logger.info("SIGUSR1: Reloading")
         self._is_reload_owed = self.control is None  # the next one is told
         self._tell_control(Kind.RELOAD)
+
+    def _on_hangup(self) -> None:
+        """As dnsmasq: the caches are emptied, files of names read again; servers too, if a file of them has changed."""
+        self.current.reread()
+        self._tell_control(Kind.RELOAD, b"if changed")
+
+    def _tell_statistics(self) -> None:
+        counts = statistics.count(self.current.config, self.current.layout, self.current.counters())
+        for line in statistics.describe_for_log(counts, unix_time=int(time.time())):
+            logger.info("%s", line)
 
     def _prepare(self, message: frames.Message) -> None:
         """Start workers for a new configuration; the present ones go on answering until all of these do."""

@@ -20,7 +20,7 @@ from fastdns import _counters, _udp, errors
 from fastdns._counters import WorkerSlot, WorkerState
 from fastdns.config import model
 from fastdns.server import compile as compiler
-from fastdns.server import duties, frames, inheritance, listeners, output, slow, tcp
+from fastdns.server import duties, frames, inheritance, listeners, metrics, output, slow, statistics, tcp
 from fastdns.server.frames import Kind
 
 logger = logging.getLogger(__name__)
@@ -52,6 +52,7 @@ class Setup:
     waits: bool  # others answer until it is told to serve
     options: Options
     previous: model.Config | None = None  # what was served before a reload, when its cache is kept
+    siblings: tuple[memoryview, ...] = ()  # the counters of all workers of this configuration, its own among them
 
     def sockets(self) -> Iterator[socket.socket]:
         for group in (self.udp, self.tcp):
@@ -157,6 +158,8 @@ class Worker:
                 self.slow.start(self._drain(wait=message.payload == b"wait"))
             elif message.kind is Kind.INHERIT:
                 self._inherit(message.fds[0])
+            elif message.kind is Kind.REREAD:
+                self.duties.reread()
 
     async def _drain(self, *, wait: bool) -> None:
         """Stop reading, answer what is held, leave. `wait`: nobody reads the sockets afterwards, so empty them first."""
@@ -282,6 +285,11 @@ class Worker:
                 self._begin()
             case _:
                 raise errors.FrameError(f"{message.kind.name} among records")
+
+    def count_statistics(self) -> statistics.Counts:
+        """What dnsmasq counts, of all workers."""
+        self.engine.on_tick()  # its gauges are renewed
+        return statistics.count(self.setup.config, metrics.lay_out(self.setup.config), self.setup.siblings)
 
     def end_server(self, text: str) -> None:
         """Something is so wrong that the whole server ends with `text`."""

@@ -18,7 +18,7 @@ ROWS = (
     {"_local", "_cache", "_inflight", "_askers"},
     {"_trie", "_stored"},
     {"_rrset"},
-    {"_service", "_reply", "_order"},
+    {"_service", "_reply", "_order", "_rules"},
     {"_rewrite", "_questions"},
     {"_message", "_pool"},
     {"_packet", "_dashed", "_random", "_wheel"},

@@ -8,6 +8,7 @@ import re
 import pytest
 
 from fastdns.cli import nodecache
+from fastdns.config.dnsmasq import options
 from tests.project.compiled import ROOT
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
@@ -32,3 +33,9 @@ def test_node_caches_flags_are_all_told() -> None:
     told = set(re.findall(r"`-([\w.-]+)", table))
     taken = set(re.findall(r"^  -([\w.-]+)", nodecache.make_flags().usage(), re.MULTILINE))
     assert told == taken
+
+
+def test_dnsmasqs_options_are_all_told() -> None:
+    page = (ROOT / "docs" / "dnsmasq.md").read_text()
+    told = set(re.findall(r"`([A-Za-z0-9-]+)(?:\[=\w+\])?`", page))
+    assert set(options.SERVED) <= told

@@ -72,6 +72,6 @@ def test_layout_has_no_overlap() -> None:
     assert block[BlockSlot.BLOCK_DURATION] - BlockSlot.BLOCK_DURATION == Dimension.DURATION_BUCKETS
     assert block[BlockSlot.BLOCK_RESPONSES] - BlockSlot.BLOCK_RESPONSES == Dimension.RCODES
     assert UpstreamSlot.UPSTREAM_SLOTS == Dimension.RCODES * (Dimension.DURATION_BUCKETS + 1) + 5
-    assert CacheSlot.CACHE_SLOTS == 12
+    assert CacheSlot.CACHE_SLOTS == 13
     assert GroupSlot.GROUP_SLOTS == 4
     assert WorkerSlot.WORKER_SLOTS == WorkerSlot.WORKER_UNDECIDED + BlockSlot.BLOCK_SLOTS

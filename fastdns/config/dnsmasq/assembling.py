@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
+import hashlib
 import logging
 import os
 import socket
@@ -12,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from fastdns import errors
 from fastdns.config import interfaces, local, model
 from fastdns.config.dnsmasq import private, records, values
-from fastdns.config.dnsmasq.reading import Given, Reading
+from fastdns.config.dnsmasq.reading import Reading
 from fastdns.config.dnsmasq.values import Server
 from fastdns.dns import constants
 
@@ -28,7 +29,9 @@ MIN_CACHE_TTL_MAX = 3600
 STALE_MAX = 86400
 TTL_MAX = 2**31 - 1
 DEADLINE = 10.0  # seconds: dnsmasq's TIMEOUT
-READ_TIMEOUT = 3.0  # seconds until the next server is asked; dnsmasq waits for the client to ask again
+READ_TIMEOUT = 4.0  # seconds until the next server is asked; dnsmasq waits for the client to ask again
+SERVERS_MAX = 32  # of one domain
+RESOLV_LOOK = 1.0  # seconds between looks at resolv.conf
 PID_FILE = "/run/dnsmasq.pid"
 HOSTS = "/etc/hosts"
 RESOLV_CONF = "/etc/resolv.conf"
@@ -84,7 +87,9 @@ def make_config(reading: Reading, resolv_files: list[str]) -> model.Config:
         file="dnsmasq",
         line=0,
     )
-    return model.Config((block,), reading.digest, reading.files)
+    servers = repr(read_resolv_files(resolv_files))
+    digest = hashlib.sha512(f"{reading.digest} {servers}".encode()).hexdigest()
+    return model.Config((block,), digest, reading.files)
 
 
 def list_plugins(reading: Reading, domain: str, resolv_files: list[str]) -> Iterator[model.Plugin]:
@@ -100,11 +105,13 @@ def list_plugins(reading: Reading, domain: str, resolv_files: list[str]) -> Iter
     if reading.has("log-queries"):
         yield local.QueryLog(with_serial=any(one.value == "extra" for one in reading.all("log-queries")))
     yield local.Statistics(min(size, CACHE_SIZE_MAX), is_told=not reading.has("no-ident"))
+    if resolv_files and not reading.has("no-poll"):
+        yield model.Reload(interval=RESOLV_LOOK, jitter=0.0)
     if reading.has("dns-loop-detect"):
         yield local.LoopDetect()
+    yield read_names(reading, domain)
     if reading.has("filterwin2k"):
         yield local.NoWindows()
-    yield read_names(reading, domain)
     yield read_domains(reading, given)
     if reading.has("domain-needed"):
         yield local.Undotted()
@@ -276,7 +283,7 @@ def read_cache(reading: Reading, size: int) -> model.Cache:
     stale = reading.last("use-stale-cache")
     seconds = values.number(stale) if stale is not None and stale.value else STALE_MAX
     low = min(number_of(reading, "min-cache-ttl", 0), MIN_CACHE_TTL_MAX)
-    high = number_of(reading, "max-cache-ttl", 0) or TTL_MAX
+    high = max(low, number_of(reading, "max-cache-ttl", 0) or TTL_MAX)
     denied = 0 if reading.has("no-negcache") else size
     types = [values.rtype(one, part.strip()) for one in reading.all("cache-rr") for part in one.value.split(",")]
     return model.Cache(
@@ -382,6 +389,7 @@ def rank_group(group: tuple[tuple[int, tuple[model.Upstream, ...], str], list[st
 def make_forward(
     reading: Reading, upstreams: tuple[model.Upstream, ...], *, zones: list[str], source: str, is_undotted: bool
 ) -> model.Forward:
+    upstreams = upstreams[:SERVERS_MAX]
     policy = "fastest"
     if reading.has("strict-order"):
         policy = "sequential"
@@ -391,9 +399,13 @@ def make_forward(
         zone=zones[0],
         more_zones=tuple(zones[1:]),
         is_undotted=is_undotted,
-        upstreams=upstreams,
-        policy=policy,
+        upstreams=upstreams * 2
+        if len(upstreams) == 1 and zones == ["."]
+        else upstreams,  # asked once more if it refuses
+        policy=policy if len(upstreams) != 1 else "sequential",
         failover=(SERVFAIL, REFUSED),
+        max_connect_attempts=max(3, len(upstreams)),
+        failfast_all_unhealthy_upstreams=True,  # one is down only for a loop
         max_fails=0,
         read_timeout=READ_TIMEOUT,
         max_concurrent=number_of(reading, "dns-forward-max", FORWARD_MAX),

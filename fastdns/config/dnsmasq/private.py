@@ -26,13 +26,12 @@ def networks(*, with_loopback: bool) -> tuple[local.Network, ...]:
     """Networks whose addresses in a public answer are an attack; IPv4 ones also in IPv6 form (RFC 4291 section 2.5.5.2)."""
     four = [ipaddress.IPv4Network(text) for text in (*_NETWORKS, *(_LOOPBACK if with_loopback else ()))]
     six = [ipaddress.IPv6Network(text) for text in (*_NETWORKS_6, *(_LOOPBACK_6 if with_loopback else ()))]
-    mapped = [
-        ipaddress.IPv6Network(f"::ffff:{network.network_address}/{96 + network.prefixlen}") for network in four
-    ]
-    return tuple(
-        local.Network(network.network_address.packed, network.broadcast_address.packed)
-        for network in (*four, *six, *mapped)
-    )
+    mapped = [ipaddress.IPv6Network(f"::ffff:{network.network_address}/{96 + network.prefixlen}") for network in four]
+    return (*map(spread, four), *map(spread, (*six, *mapped)))
+
+
+def spread(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> local.Network:
+    return local.Network(network.network_address.packed, network.broadcast_address.packed)
 
 
 def reverse_zones() -> tuple[str, ...]:

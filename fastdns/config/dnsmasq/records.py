@@ -92,15 +92,13 @@ def mail(given: Given, default_target: str) -> local.Record:
 def service(given: Given, suffix: str) -> local.Record:
     """Read `_SERVICE._PROTOCOL[.DOMAIN][,TARGET[,PORT[,PRIORITY[,WEIGHT]]]]`; no target: the service isn't there."""
     owner, *rest = values.fields(given)
-    numbers = [0, 0, 0]
+    numbers = [1, 0, 0]
     told = ("invalid port number", "invalid priority", "invalid weight")
     for at, message in enumerate(told):
         if len(rest) > at + 1:
             numbers[at] = values.field_number(given, rest[at + 1], message)
     port, priority, weight = numbers
     target = rest[0] if rest and rest[0] else ""
-    if target and len(rest) < 2:
-        port = 1
     canonical = values.name(given, owner or ".", "bad SRV record")
     if suffix and canonical.count(".") == 2:
         canonical += suffix
@@ -115,9 +113,7 @@ def naptr(given: Given) -> local.Record:
     if len(parts) < 6:
         raise given.place.error(bad)
     owner, order, preference, flags, served, regexp, *rest = parts
-    head = struct.pack(
-        ">HH", values.field_number(given, order, bad), values.field_number(given, preference, bad)
-    )
+    head = struct.pack(">HH", values.field_number(given, order, bad), values.field_number(given, preference, bad))
     texts = b"".join(_string(part)[: STRING_MAX + 1] for part in (flags, served, regexp))
     replacement = names.to_wire(values.name(given, rest[0] if rest and rest[0] else ".", bad))
     return local.Record(values.name(given, owner, bad), Type.NAPTR, head + texts + replacement)

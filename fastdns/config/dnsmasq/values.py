@@ -8,11 +8,11 @@ import re
 import socket
 
 from fastdns.config import local, model
+from fastdns.config.dnsmasq import private
 from fastdns.config.dnsmasq.reading import Given, reveal
 from fastdns.dns import constants, names, reverse
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-AnyNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 PORT = 53
 PORT_MAX = 65535
@@ -76,11 +76,7 @@ def network(given: Given, text: str) -> local.Network:
     found = address(base)
     if found is None or (separator and (not prefix.isdigit() or int(prefix) > found.max_prefixlen)):
         raise given.place.error()
-    return spread(ipaddress.ip_network(f"{found}/{prefix or found.max_prefixlen}", strict=False))
-
-
-def spread(one: AnyNetwork) -> local.Network:
-    return local.Network(one.network_address.packed, one.broadcast_address.packed)
+    return private.spread(ipaddress.ip_network(f"{found}/{prefix or found.max_prefixlen}", strict=False))
 
 
 def alias(given: Given) -> local.Alias:
@@ -93,13 +89,15 @@ def alias(given: Given) -> local.Alias:
     packed = [one.packed for one in found if one is not None]
     mask = packed[-1] if len(rest) > 1 else b"\xff\xff\xff\xff"
     if is_range:
-        if packed[0] > packed[1] or any(one & bit != other & bit for one, other, bit in zip(*packed[:2], mask)):
+        if packed[0] > packed[1] or any(
+            one & bit != other & bit for one, other, bit in zip(*packed[:2], mask, strict=True)
+        ):
             raise given.place.error("invalid alias range")
         if len(rest) == 1:
             raise given.place.error("invalid alias range")
         return local.Alias(local.Network(packed[0], packed[1]), packed[2], mask)
-    low = bytes(octet & bit for octet, bit in zip(packed[0], mask))
-    high = bytes(octet | ~bit & 0xFF for octet, bit in zip(low, mask))
+    low = bytes(octet & bit for octet, bit in zip(packed[0], mask, strict=True))
+    high = bytes(octet | ~bit & 0xFF for octet, bit in zip(low, mask, strict=True))
     return local.Alias(local.Network(low, high), packed[1], mask)
 
 
@@ -222,6 +220,4 @@ def domains(given: Given) -> list[local.Domain]:
         if one is None:
             raise given.place.error("Bad address in --address")
         addresses = (str(one),)
-    return [
-        local.Domain(domain, addresses, is_denied=not addresses) for domain in found if domain is not None
-    ]
+    return [local.Domain(domain, addresses, is_denied=not addresses) for domain in found if domain is not None]

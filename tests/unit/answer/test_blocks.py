@@ -115,14 +115,14 @@ def test_log_record() -> None:
     world = logging_world()
     query = dns.message.make_query("None.cluster.local", "A", use_edns=0, payload=1400, want_dnssec=True)
     answer = world.ask_raw(query.to_wire(), local=("127.0.0.2", 53))
-    ((block, seconds, remote, local, is_stream, wire, rcode, flags, size, asked, is_nodata),) = (
+    ((block, seconds, remote, local, is_stream, wire, rcode, flags, size, asked, is_nodata, step),) = (
         world.engine.log_records()
     )
     assert isinstance(answer, bytes)
     assert (block, remote, local, is_stream, rcode) == (world.block, engines.REMOTE, "127.0.0.2", True, 3)
     assert (size, asked, flags) == (len(answer), len(query.to_wire()), int.from_bytes(answer[2:4], "big"))
     assert 0 < seconds < 5
-    assert not is_nodata
+    assert (is_nodata, step) == (False, 255)
     seen = dns.message.from_wire(wire)
     assert (seen.id, seen.question, seen.payload) == (query.id, query.question, 1400)
 
