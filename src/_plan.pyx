@@ -314,7 +314,7 @@ cdef class Plan:
         return its.step_count - 1
 
     def add_forward_step(self, uint32_t block, uint32_t group, *, bytes zone not None, excluded, next_rcodes,
-                          bint next_on_nodata, uint8_t labels_min=0, more_zones=(), bint is_undotted=False, spread=None):
+                         bint next_on_nodata, uint8_t labels_min=0, more_zones=(), bint is_undotted=False, spread=None):
         cdef Step* step
         if group >= self.group_count:
             raise IndexError(f"no group {group}")

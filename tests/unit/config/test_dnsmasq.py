@@ -111,7 +111,8 @@ def test_a_server_of_an_address_domain_is_passed() -> None:
 
 def test_limits_of_the_cache() -> None:
     found = plugin("--min-cache-ttl=99999", "--max-cache-ttl=50", "--neg-ttl=9", "--cache-rr=TXT", kind=model.Cache)
-    assert (found.success.min_ttl, found.success.max_ttl) == (3600, 50)
+    assert (found.success.min_ttl, found.success.max_ttl) == (3600, 3600)  # an hour at most, and the least goes first
+    assert plugin("--max-cache-ttl=50", kind=model.Cache).success.max_ttl == 50
     assert found.records is not None
     assert found.records.negative_ttl == 9
     assert 16 in found.records.types
