@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import grp
 import logging
 import os
@@ -139,11 +140,11 @@ def serve(
             source=sources.Dnsmasq(tuple(arguments)),
             worker=style,
             signals=supervisor.Signals.DNSMASQ,
+            on_bound=functools.partial(change_user, user, group),
         ),
     )
 
     def on_started() -> None:
-        change_user(user, group)
         size = next(one.cache_size for one in server.current.config.blocks[0].plugins if hasattr(one, "cache_size"))
         output.write_plain(lines, f"{prefix}: started, version 2.90 cachesize {size}")
         if started >= 0:

@@ -45,7 +45,8 @@ class Signals(enum.Enum):
 @dataclasses.dataclass(frozen=True, slots=True)
 class Options:
     """`fatal_status` is the exit status when something makes serving hopeless. With `keeps_cache` a reload keeps what is
-    cached, but for names that have other upstreams then."""
+    cached, but for names that have other upstreams then. `on_bound` is called when the sockets are there and no other
+    process is: rights that only they needed can be given up."""
 
     source: sources.Source = dataclasses.field(default_factory=sources.Corefile)
     workers: int = 1
@@ -55,6 +56,7 @@ class Options:
     keeps_cache: bool = False
     worker: worker.Options = dataclasses.field(default_factory=worker.Options)
     signals: Signals = Signals.COREDNS
+    on_bound: Callable[[], None] = lambda: None
 
 
 class Supervisor:
@@ -82,6 +84,7 @@ class Supervisor:
         asyncio.set_event_loop(self.loop)
         self.bound = bind_missing(find_listeners(self._config), {}, self.options.workers)
         self.loop.run_until_complete(self.sites.start(self._config))
+        self.options.on_bound()
         for number, handler in self._handlers():
             self.loop.add_signal_handler(number, handler)
         self.current = self._make_generation(1, self._config)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import pwd
 import signal
 import socket
 import subprocess
@@ -30,10 +31,10 @@ def make_folder(tmp_path: pathlib.Path) -> pathlib.Path:
 
 
 class World:
-    def __init__(self, arguments: str, folder: pathlib.Path) -> None:
+    def __init__(self, arguments: str, folder: pathlib.Path, *, user: str = "root") -> None:
         words = ["--no-hosts", *arguments.split()]
         self.upstreams = servers.Upstreams(words)
-        self.server = servers.ours(words, folder=folder, upstreams=self.upstreams)
+        self.server = servers.ours(words, folder=folder, upstreams=self.upstreams, user=user)
 
     def __enter__(self) -> World:
         self.upstreams.__enter__()
@@ -244,6 +245,17 @@ def test_a_port_that_is_taken(taken_port: int, folder: pathlib.Path) -> None:
     )
     assert ended.returncode == 2
     assert "dnsmasq: failed to create listening socket" in ended.stderr
+
+
+def test_every_process_becomes_the_user(folder: pathlib.Path) -> None:
+    wanted = pwd.getpwnam("nobody").pw_uid if os.getuid() == 0 else os.getuid()  # only root can become somebody else
+    with World("--no-resolv --host-record=h.test,192.0.2.1", folder, user="nobody") as world:
+        assert "answer: h.test. IN A 192.0.2.1" in world.ask("h.test A")
+        assert world.server.process is not None
+        pid = world.server.process.pid
+        children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        assert len(children) >= 2
+        assert {os.stat(f"/proc/{one}").st_uid for one in (pid, *children)} == {wanted}
 
 
 def test_goes_into_the_background(folder: pathlib.Path) -> None:

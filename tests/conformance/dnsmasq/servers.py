@@ -63,14 +63,20 @@ class Upstreams:
 
 class Server:
     def __init__(
-        self, command: Sequence[str], arguments: Sequence[str], *, folder: pathlib.Path, upstreams: Upstreams
+        self,
+        command: Sequence[str],
+        arguments: Sequence[str],
+        *,
+        folder: pathlib.Path,
+        upstreams: Upstreams,
+        user: str = "root",
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         self.folder = folder
         self._command = [
             *command,
-            *("-k", "--conf-file=/dev/null", "--user=root", f"--pid-file={folder}/pid", "--log-facility=-"),
+            *("-k", "--conf-file=/dev/null", f"--user={user}", f"--pid-file={folder}/pid", "--log-facility=-"),
             *("--listen-address=127.0.0.1", "--bind-interfaces", f"--port={self.port}"),
             *(upstreams.fill_in(argument).replace("{folder}", str(folder)) for argument in arguments),
         ]
@@ -98,8 +104,9 @@ def real(arguments: Sequence[str], *, folder: pathlib.Path, upstreams: Upstreams
     return Server([build.find("dnsmasq")], arguments, folder=folder, upstreams=upstreams)
 
 
-def ours(arguments: Sequence[str], *, folder: pathlib.Path, upstreams: Upstreams) -> Server:
-    return Server([sys.executable, "-m", "fastdns.cli.dnsmasq"], arguments, folder=folder, upstreams=upstreams)
+def ours(arguments: Sequence[str], *, folder: pathlib.Path, upstreams: Upstreams, user: str = "root") -> Server:
+    command = [sys.executable, "-m", "fastdns.cli.dnsmasq"]
+    return Server(command, arguments, folder=folder, upstreams=upstreams, user=user)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
