@@ -5,13 +5,18 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
+import signal
+import sys
 from collections.abc import Sequence
 
+from fastdns import errors
 from fastdns.cli import goflags, klog
 from fastdns.config import nanny
 
 logger = logging.getLogger(__name__)
 
+FATAL = 255  # klog's
 ABOUT = (
     "Manages the dnsmasq daemon, handles configuration given by the ConfigMap.\n"
     'Any arguments given after "--" will be passed directly to dnsmasq itself.'
@@ -30,7 +35,19 @@ def main(arguments: Sequence[str]) -> int:
         flags.fail(str(error))
     klog.start(given.v)
     logger.info("opts: %s", options)
+    if is_builtin(options.program, sys.argv[0]):
+        return serve_builtin(options, verbosity=given.v)
     return serve(options)
+
+
+def is_builtin(program: str, command: str) -> bool:
+    """Tell whether this server is the dnsmasq itself: `program` is the same file as the `command` that was started.
+
+    So it is in the image, where both are links to one file; or where the default path has no program.
+    """
+    if not os.path.exists(program):
+        return program == nanny.DEFAULT_PROGRAM
+    return os.path.exists(command) and os.path.samefile(program, command)
 
 
 def make_flags() -> goflags.Flags:
@@ -59,6 +76,46 @@ def make_options(given: argparse.Namespace, arguments: Sequence[str]) -> nanny.O
         log_interval=given.logInterval,
         arguments=tuple(arguments),
     )
+
+
+def serve_builtin(options: nanny.Options, *, verbosity: int) -> int:
+    """Serve what dnsmasq would, with its signals; everything is logged as the nanny logs."""
+    from fastdns.cli import dnsmasq, fastdns
+    from fastdns.server import builtin, output, supervisor
+
+    source = builtin.Source(options)
+    style = output.Style(formatter=klog.Formatter(), level=klog.verbose(verbosity), fd=sys.stderr.fileno())
+    try:
+        config = source.load()
+        fastdns.raise_file_limit()
+        output.start_style(style)
+        server = supervisor.Supervisor(
+            config,
+            supervisor.Options(
+                source=source,
+                workers=dnsmasq.count_workers(),
+                fatal_status=FATAL,
+                keeps_cache=True,
+                signals=supervisor.Signals.DNSMASQ,
+                worker=style,
+            ),
+        )
+        ask_statistics(server.loop, options.log_interval)
+        return server.run()
+    except errors.FastdnsError as error:
+        logger.critical("Could not start dnsmasq with initial configuration: %s", error)
+        return FATAL
+
+
+def ask_statistics(loop: asyncio.AbstractEventLoop, interval: float) -> None:
+    """Send this process SIGUSR1 every `interval` seconds, on which it logs its figures; never if that is 0."""
+
+    def ask() -> None:
+        os.kill(os.getpid(), signal.SIGUSR1)
+        loop.call_later(interval, ask)
+
+    if interval:
+        loop.call_later(interval, ask)
 
 
 def serve(options: nanny.Options) -> int:

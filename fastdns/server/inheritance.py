@@ -50,6 +50,7 @@ def _list_forwards(config: model.Config) -> Iterator[tuple[str, model.Forward]]:
         for plugin in block.plugins:
             if isinstance(plugin, model.Forward):
                 yield plugin.zone, plugin
+                yield from ((zone, plugin) for zone in plugin.more_zones)
 
 
 def _list(program: compiler.Program) -> Iterator[tuple[str, model.Cache, int]]:

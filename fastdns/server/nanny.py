@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import functools
 import logging
 import os
 import signal
@@ -189,7 +190,8 @@ class Nanny:
         names = list(nanny.find_names(self._settings))
         found = await asyncio.gather(*(find_address(name, self._options.kubedns_server) for name in names))
         addresses = {name: address for name, address in zip(names, found, strict=True) if address}
-        return nanny.make_arguments(self._options.arguments, self._settings, addresses)
+        write = functools.partial(nanny.write_as_nanny, addresses=addresses)
+        return nanny.make_arguments(self._options.arguments, self._settings, write)
 
 
 async def find_address(name: str, kubedns_server: str) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import pathlib
+
 import pytest
 
 from fastdns.cli import nanny
@@ -73,3 +76,21 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert "\n  -syncInterval duration\n    \tinterval to check for configuration updates (default 10s)\n" in (
         capsys.readouterr().err
     )
+
+
+def test_the_program_is_built_in_if_it_is_this_command(tmp_path: pathlib.Path) -> None:
+    command, link, other = tmp_path / "fastdns", tmp_path / "dnsmasq", tmp_path / "other"
+    command.touch()
+    other.touch()
+    link.symlink_to(command)
+    assert nanny.is_builtin(str(link), str(command))
+    assert not nanny.is_builtin(str(other), str(command))
+    assert not nanny.is_builtin(str(tmp_path / "missing"), str(command))
+
+
+def test_the_default_program_is_built_in_if_it_is_missing(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.path.exists
+    monkeypatch.setattr(os.path, "exists", lambda path: path != "/usr/sbin/dnsmasq" and real(path))
+    assert nanny.is_builtin("/usr/sbin/dnsmasq", str(tmp_path))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 
 from fastdns.config import configmap, nanny
@@ -9,8 +11,10 @@ from fastdns.config import configmap, nanny
 NONE = configmap.DEFAULTS
 
 
-def make(settings: configmap.Settings, **addresses: str) -> list[str]:
-    return nanny.make_arguments(["--abc"], settings, {name.replace("_", "."): at for name, at in addresses.items()})
+def make(settings: configmap.Settings, *, plainly: bool = False, **addresses: str) -> list[str]:
+    write = nanny.write_plainly if plainly else nanny.write_as_nanny
+    found = {name.replace("_", "."): at for name, at in addresses.items()}
+    return nanny.make_arguments(["--abc"], settings, functools.partial(write, addresses=found))
 
 
 @pytest.mark.parametrize(
@@ -66,6 +70,25 @@ def test_names_have_addresses_put_in_their_place() -> None:
     settings = configmap.Settings(stub_domains={"a.local": ("ns.foo.com", "ns.bar.com")})
     assert make(settings, ns_foo_com="10.9.9.9") == [
         "--abc", "--server", "/a.local/10.9.9.9", "--server", "/a.local/ns.bar.com"]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("server", "written"),
+    [
+        ("1.1.1.1", "1.1.1.1"),
+        ("1.1.1.1:53", "1.1.1.1#53"),
+        ("1.1.1.1:", "1.1.1.1"),
+        ("::1", "::1"),
+        ("[::1]:53", "::1#53"),
+        ("[::1]:", "::1"),
+        ("ns.foo.com", "10.9.9.9"),
+        ("ns.bar.com", ""),
+    ],
+)
+def test_servers_as_dnsmasq_understands_them(server: str, written: str) -> None:
+    settings = configmap.Settings(stub_domains={"a.local": (server,)})
+    expected = ["--abc", "--server", f"/a.local/{written}"] if written else ["--abc"]
+    assert make(settings, plainly=True, ns_foo_com="10.9.9.9") == expected
 
 
 def test_only_names_are_looked_up() -> None:
