@@ -13,8 +13,10 @@ WALL_CLOCK = re.compile(r"\btime\.time\b|\btime_ns\(|\.now\(|\.utcnow\(|\bCLOCK_
 DATES = {
     "fastdns/kubernetes/client.py",
     "fastdns/kubernetes/cluster.py",
+    "fastdns/kubernetes/skycache.py",
     "fastdns/kubernetes/treecache.py",
     "fastdns/server/sidecar.py",
+    "fastdns/server/supervisor.py",
 }
 
 
