@@ -10,12 +10,15 @@ import dataclasses
 import errno
 import os
 import socket
+import time
 
 from fastdns import errors
 from fastdns.config import model
 
 BUFFER = 4 * 1024 * 1024  # of a UDP socket, each way; the system may grant less
 BACKLOG = 1024
+BIND_TRIES = 6  # of a port that is taken
+BIND_PAUSE = 0.05  # seconds
 # Not in every Python's socket module.
 SO_RCVBUFFORCE, SO_SNDBUFFORCE = 33, 32
 IP_PKTINFO = 8
@@ -143,12 +146,24 @@ def open_socket(address: Address, kind: socket.SocketKind) -> socket.socket:
 
 
 def bind_socket(one: socket.socket, address: Address) -> None:
-    try:
-        one.bind((address.host, address.port))
-    except OSError as error:
-        kind = one.type
-        one.close()
-        raise describe_failure(address, kind, error) from error
+    """Bind a socket; where the port is taken, try again a moment later.
+
+    check_unused closed a socket there just now, and a reload others: who looks into a process's descriptors meanwhile, as
+    monitors do, holds them open after that.
+    """
+    patience = BIND_TRIES
+    while True:
+        try:
+            one.bind((address.host, address.port))
+        except OSError as error:
+            patience -= 1
+            if error.errno == errno.EADDRINUSE and patience:
+                time.sleep(BIND_PAUSE)
+                continue
+            kind = one.type
+            one.close()
+            raise describe_failure(address, kind, error) from error
+        return
 
 
 def listen_on(one: socket.socket, address: Address) -> None:

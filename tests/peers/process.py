@@ -8,7 +8,6 @@ import os
 import pathlib
 import random
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -28,25 +27,23 @@ _given: set[int] = set()
 
 
 def free_port() -> int:
-    """A port of every address of this machine that nobody uses, over UDP or TCP, and that this process has not given before.
+    """A port that nobody on this machine uses, over UDP or TCP, and that this process has not given before.
 
-    It is below the ephemeral ports, so that no client's socket gets it before who asked for it binds it.
+    It is below the ephemeral ports, so that no client's socket gets it before who asked for it binds it; and no socket is
+    bound to find it, since one that is closed may hold its port a moment longer.
     """
     while True:
         port = random.randrange(*LISTEN_PORTS)
-        if port not in _given and _is_unused(port):
+        if port not in _given and port not in _used_ports():
             _given.add(port)
             return port
 
 
-def _is_unused(port: int) -> bool:
-    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
-        with socket.socket(socket.AF_INET, kind) as probe:
-            try:
-                probe.bind(("0.0.0.0", port))
-            except OSError:
-                return False
-    return True
+def _used_ports() -> set[int]:
+    """Of all addresses, over UDP and TCP (proc(5): /proc/net/tcp and its like)."""
+    tables = (pathlib.Path(f"/proc/net/{kind}") for kind in ("tcp", "tcp6", "udp", "udp6"))
+    lines = (line for table in tables if table.exists() for line in table.read_text().splitlines()[1:])
+    return {int(line.split()[1].rpartition(":")[2], 16) for line in lines}
 
 
 def wait_until(

@@ -86,7 +86,7 @@ def test_without_restart_a_change_is_only_logged(tmp_path: pathlib.Path, caplog:
     setup = Setup(tmp_path, restarts=False)
     first = setup.source.load()
     setup.write(upstreamNameservers=["2.2.2.2"])
-    with caplog.at_level(builtin.TOLD):
+    with caplog.at_level(builtin.TOLD, logger=builtin.logger.name):
         assert setup.source.load().digest == first.digest
     assert caplog.messages == ["Not restarting dnsmasq (--restartDnsmasq=false)"]
 
