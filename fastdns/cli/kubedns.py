@@ -1,7 +1,7 @@
 """The command `kube-dns`: its command line and environment, as kube-dns takes them.
 
 What is refused, with which exit status, and what is only logged, is kube-dns's own. SIGTERM and SIGINT, which kube-dns
-doesn't hear, end the server in order.
+doesn't hear, end the server in order, after a while in which it answers on.
 """
 
 from __future__ import annotations

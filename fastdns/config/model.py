@@ -336,12 +336,16 @@ class SkyDns:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class KubeDnsPages:
-    """kube-dns's /readiness and /cache, and its metrics: on both ports, if there is a `metrics_port`."""
+    """kube-dns's /readiness and /cache, and its metrics: on both ports, if there is a `metrics_port`.
+
+    After a signal to end it answers on for `lameduck` seconds, as kube-dns, which hears none, does until it is killed.
+    """
 
     port: int = 8081
     metrics_port: int = 0
     metrics_path: str = "/metrics"
     metrics_prefix: str = "skydns_skydns_"
+    lameduck: float = 5.0
 
 
 Plugin = (

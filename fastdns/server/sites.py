@@ -280,4 +280,6 @@ def has_kubernetes(config: model.Config) -> bool:
 
 
 def find_lameduck(config: model.Config) -> float:
-    return max((plugin.lameduck for plugin in walk(config) if isinstance(plugin, model.Health)), default=0.0)
+    """Seconds for which it is answered on after the signal to end."""
+    having = model.Health | model.KubeDnsPages
+    return max((plugin.lameduck for plugin in walk(config) if isinstance(plugin, having)), default=0.0)

@@ -356,9 +356,13 @@ def test_there_are_no_metrics_without_a_port(api: FakeApiServer, tmp_path: pathl
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_ends_in_order(number: signal.Signals, server: KubeDns) -> None:
+def test_answers_on_and_ends_in_order(number: signal.Signals, server: KubeDns) -> None:
     """kube-dns hears neither."""
-    assert server.stop(number) == 0
+    assert server.process is not None
+    server.process.send_signal(number)
+    server.process.wait_until(lambda: "Going into lameduck mode for 5s" in server.log(), what="the lameduck line")
+    assert data(ask(server, "web.ns.svc.cluster.local")) == ["10.96.0.1"]
+    assert server.process.wait(15.0) == 0
 
 
 def test_log_is_klogs_on_stderr(server: KubeDns) -> None:
