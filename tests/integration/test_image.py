@@ -20,7 +20,7 @@ import pytest
 
 import fastdns
 from tests.peers import image, manifests, pod
-from tests.peers.apiserver import ApiServer, Object
+from tests.peers.apiserver import ApiServer
 from tests.peers.container import Container, Spec
 from tests.peers.namespaces import Namespace
 from tests.peers.servers import ROOT
@@ -62,9 +62,15 @@ class Server:
     urls: tuple[str, ...] = URLS
 
 
+RECORDS = (
+    "--address=/web.shop.svc.cluster.local/10.96.0.20",
+    "--ptr-record=20.0.96.10.in-addr.arpa,web.shop.svc.cluster.local",
+)
+"""What is_example_answered asks for, as dnsmasq's options."""
 SERVERS = (
     Server("/coredns"),
     Server("/fastdns", ("-conf", "/etc/coredns/Corefile", "--workers", "1")),
+    Server("/usr/sbin/dnsmasq", ("-k", "--no-resolv", "--no-hosts", "--log-facility=-", *RECORDS), urls=()),
 )
 # Each target's entry point; all names are in each of them.
 ENTRY_POINTS = {
@@ -264,16 +270,6 @@ class Case:
     addresses: tuple[str, ...] = ("10.96.0.1",)
     port: int = 53
     links: tuple[str, ...] = ()
-    left_out: tuple[str, ...] = ()
-
-    def make(self) -> list[Object]:
-        """Its manifests, without the containers that are left out."""
-        made = manifests.kustomize(ROOT / "deploy" / self.folder)
-        for one in made:
-            if one["kind"] in manifests.WORKLOADS:
-                spec = one["spec"]["template"]["spec"]
-                spec["containers"] = [each for each in spec["containers"] if each["name"] not in self.left_out]
-        return made
 
     def is_served(self) -> bool:
         """True if it says that."""
@@ -287,9 +283,7 @@ class Case:
 PODS = (
     Case("coredns"),
     Case("fastdns"),
-    Case(
-        "kube-dns", port=10053, left_out=("dnsmasq",)
-    ),  # kubedns and sidecar: the front end of dnsmasq is not there yet
+    Case("kube-dns"),
     # There is no cluster's DNS behind it in this network. Its link is there before where the kernel has no dummy links.
     Case("node-local", "169.254.20.10", rcode=dns.rcode.SERVFAIL, addresses=(), links=("nodelocaldns",)),
 )
@@ -302,7 +296,7 @@ def test_pod_of_deploy(
 ) -> None:
     for link in () if network.has_link_kind("dummy") else case.links:
         network.run("ip", "link", "add", link, "type", "bridge")
-    made = case.make()
+    made = manifests.kustomize(ROOT / "deploy" / case.folder)
     manifests.create_all(api, made)
     try:
         began = time.monotonic()
