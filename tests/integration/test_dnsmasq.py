@@ -131,7 +131,12 @@ def test_all_servers_are_asked(folder: pathlib.Path) -> None:
             dns.query.udp(query, "127.0.0.1", port=world.server.port, timeout=10)
         silent = world.upstreams.running["{silent}"]
         asked: list[str] = []
-        wait_until(lambda: asked.extend(silent.take()) or len(asked) >= 3, what="the silent server's questions")
+
+        def has_been_asked() -> bool:
+            asked.extend(silent.take())
+            return len(asked) >= 3
+
+        wait_until(has_been_asked, what="the silent server's questions")
 
 
 def test_the_first_to_answer_is_asked_from_then_on(folder: pathlib.Path) -> None:

@@ -6,6 +6,7 @@ Built once for this file, without docker; its size, its time to the first answer
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -150,10 +151,11 @@ def test_entry_point_answers_and_ends(server: Server, network: Namespace, run: C
     with run(server.name, *server.arguments) as container:
         container.process.wait_until(lambda: network.inside(is_example_answered), what="its first answer")
         took = time.monotonic() - began
-        reverse = network.inside(lambda: ask("20.0.96.10.in-addr.arpa", "PTR", tcp=True))
+        reverse = network.inside(functools.partial(ask, "20.0.96.10.in-addr.arpa", "PTR", tcp=True))
         assert addresses(reverse) == ["web.shop.svc.cluster.local."]
         for url in server.urls:
-            container.process.wait_until(lambda url=url: network.inside(lambda: pod.is_well(url)), what=url)
+            is_well = functools.partial(network.inside, functools.partial(pod.is_well, url))
+            container.process.wait_until(is_well, what=url)
         assert_confined(container)
         memory, processes = container.pss() / MB, len(container.pids())
         print(f"{server.name}: first answer {took:.2f} s, PSS {memory:.0f} MB in {processes} processes")

@@ -32,7 +32,7 @@ COREFILE = """.:{port} {{
 
 def ask(port: int, name: str) -> str:
     reply = dns.query.udp(dns.message.make_query(name, "A"), "127.0.0.1", port=port, timeout=5)
-    return reply.answer[0][0].to_text()
+    return str(reply.answer[0][0].to_text())
 
 
 def test_answers_stay_but_for_names_with_other_upstreams(tmp_path: pathlib.Path) -> None:

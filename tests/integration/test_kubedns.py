@@ -47,7 +47,7 @@ def endpoints(name: str, *addresses: str, hostname: str = "") -> dict[str, Any]:
 def ask(server: KubeDns, name: str, rdtype: str = "A", *, tcp: bool = False, **options: Any) -> dns.message.Message:
     query = dns.message.make_query(name, rdtype, **options)
     send = dns.query.tcp if tcp else dns.query.udp
-    return send(query, LOOPBACK, timeout=10, port=server.port)  # type: ignore[operator]
+    return send(query, LOOPBACK, timeout=10, port=server.port)
 
 
 def data(message: dns.message.Message) -> list[str]:

@@ -7,6 +7,7 @@ one network, in which the API server is found as Pods find it, with a token of t
 from __future__ import annotations
 
 import contextlib
+import functools
 import pathlib
 import socket
 import urllib.request
@@ -78,7 +79,7 @@ class Pod:
 
     def failing_probes(self) -> list[str]:
         """The URLs of all probes of all containers that don't say 200."""
-        return [url for url in self._probes() if not self.network.inside(lambda url=url: is_well(url))]
+        return [url for url in self._probes() if not self.network.inside(functools.partial(is_well, url))]
 
     def pss(self) -> int:
         return sum(container.pss() for container in self.containers.values())
