@@ -31,7 +31,8 @@ cdef Note* add_note(NoteQueue* queue, NoteKind kind, const uint8_t* octets, size
     memset(note, 0, sizeof(Note))
     note.kind = kind
     note.size = size
-    memcpy(note_octets(note), octets, size)
+    if size:                        # nothing may come without an address
+        memcpy(note_octets(note), octets, size)
     if queue.last == NULL:
         queue.first = note
     else:
