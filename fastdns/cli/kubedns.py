@@ -163,6 +163,12 @@ def serve(flags: kubedns.Flags, *, verbosity: int, workers: int) -> int:
     source = sources.KubeDns(flags)
     server = supervisor.Supervisor(
         source.load_first(),
-        supervisor.Options(source=source, workers=workers or cpus.count_workers(), fatal_status=FATAL, worker=style),
+        supervisor.Options(
+            source=source,
+            workers=workers or cpus.count_workers(),
+            fatal_status=FATAL,
+            worker=style,
+            signals=supervisor.Signals.KUBEDNS,
+        ),
     )
     return server.run()

@@ -39,6 +39,7 @@ class Signals(enum.Enum):
     """Whose meaning signals have."""
 
     COREDNS = "coredns"  # SIGUSR1 reloads
+    KUBEDNS = "kube-dns"  # and SIGINT after SIGTERM does nothing more
     DNSMASQ = "dnsmasq"  # SIGHUP forgets and reads files of names again, SIGUSR1 tells statistics
 
 
@@ -69,7 +70,7 @@ class Supervisor:
         self.control: children.Child | None = None
         self.control_deaths = 0
         self.control_silence = 0
-        self.signals = 0
+        self.ended_by: set[str] = set()  # signals, by what is logged of them
         self.loop = asyncio.new_event_loop()
         self.sites = sites.Sites(self)
         self._config = config
@@ -113,11 +114,14 @@ class Supervisor:
             yield signal.SIGHUP, lambda: None  # sent by terminals that go away
 
     def _on_end(self, text: str) -> None:
-        self.signals += 1
-        logger.info("%s", text if self.signals == 1 else "Force quit")
-        if self.signals == 1:
+        """The first signal ends it in order, a second one at once: of kube-dns's, which hears none, the same one again."""
+        is_first, is_again = not self.ended_by, text in self.ended_by
+        is_forced = is_again or (not is_first and self.options.signals is not Signals.KUBEDNS)
+        self.ended_by.add(text)
+        logger.info("%s", "Force quit" if is_forced else text)
+        if is_first:
             self._end = self.loop.create_task(self._shut_down())
-        else:
+        elif is_forced:
             self.stop(FORCED)
 
     def _on_quit(self) -> None:
@@ -153,7 +157,7 @@ class Supervisor:
 
     @property
     def is_ending(self) -> bool:
-        return self.signals > 0
+        return bool(self.ended_by)
 
     def processes(self) -> Iterator[children.Child]:
         if self.control is not None:
