@@ -73,7 +73,7 @@ def start(api: FakeApiServer, tmp_path: pathlib.Path) -> Iterator[Start]:
 
     yield begin
     for server in started:
-        server.stop(at_once=True)
+        server.stop()
 
 
 def write(folder: pathlib.Path, key: str, text: str) -> None:

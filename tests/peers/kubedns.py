@@ -59,13 +59,11 @@ class KubeDns:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop(at_once=True)
+        self.stop()
 
-    def stop(self, number: signal.Signals = signal.SIGTERM, *, at_once: bool = False) -> int:
-        """End it; `at_once` without the seconds in which it would answer on."""
+    def stop(self, number: signal.Signals = signal.SIGQUIT) -> int:
+        """End it; by SIGQUIT without the seconds in which it would answer on."""
         process, self.process = self.process, None
-        if process and at_once:
-            process.send_signal(number)
         return process.stop(number, grace=15.0) if process else 0
 
     def log(self) -> str:
