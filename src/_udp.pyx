@@ -122,7 +122,6 @@ cdef class UdpListener:
     cdef iovec received_parts[64]
     cdef uint32_t used                  # headers of `received` that the kernel has written to
     cdef Datagram datagrams[64]         # of the batch, those that can be answered
-    cdef uint32_t taken                 # how many
     cdef Slot* slot_of[64]              # of a datagram
     cdef fastdns_mmsghdr outgoing[64]
     cdef iovec outgoing_parts[64]
@@ -159,7 +158,7 @@ cdef class UdpListener:
     # --- receiving --------------------------------------------------------------------------------------------------
 
     cdef void _point_to(self, uint32_t index) noexcept nogil:
-        """Have a header that is received into, and one of its answer, point to a slot's buffers."""
+        """Have the header that a datagram is received into point to its slot's buffers."""
         cdef msghdr* header = &self.received[index].msg_hdr
         self.received_parts[index].iov_base = self.slots[index].query
         self.received_parts[index].iov_len = QUERY_MAX
@@ -238,11 +237,13 @@ cdef class UdpListener:
     cdef bint _answer_batch(self) noexcept nogil:
         """Receive, answer, send. True: more may wait."""
         cdef int count = self._receive()
+        cdef uint32_t taken
         if count <= 0:
             return False
-        self.engine.answer_batch(self.datagrams, self._take_datagrams(<uint32_t>count))
+        taken = self._take_datagrams(<uint32_t>count)
+        self.engine.answer_batch(self.datagrams, taken)
         self.heard_ns = self.engine.now_ns
-        self._send_answers()
+        self._send_answers(taken)
         self._flush()
         return count == BATCH
 
@@ -262,14 +263,13 @@ cdef class UdpListener:
             self.datagrams[taken].answer = slot.answer
             self.datagrams[taken].room = UDP_MAX
             taken += 1
-        self.taken = taken
         return taken
 
-    cdef void _send_answers(self) noexcept nogil:
+    cdef void _send_answers(self, uint32_t taken) noexcept nogil:
         """Send what the batch's datagrams were answered at once."""
         cdef uint32_t index
         cdef uint32_t count = 0
-        for index in range(self.taken):
+        for index in range(taken):
             if self.datagrams[index].answer_size:
                 _address(&self.outgoing[count], &self.outgoing_parts[count], self.slot_of[index],
                          self.datagrams[index].answer_size)
