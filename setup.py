@@ -16,6 +16,7 @@ MODULES = [
     "_answer",
     "_askers",
     "_cache",
+    "_coalescing",
     "_counters",
     "_dashed",
     "_engine",

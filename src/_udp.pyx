@@ -4,10 +4,12 @@ from libc.errno cimport EAGAIN, EINTR, ENOBUFS, errno
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
+from posix.time cimport nanosleep, timespec
 
 from fastdns._answer cimport Datagram
 from fastdns._engine cimport Engine
 from fastdns._askers cimport ADDRESS_MAX, UDP, Peer
+from fastdns._coalescing cimport Coalescing
 from fastdns._counters cimport WORKER_UDP_FAILURES
 from fastdns._plan cimport UDP_MAX
 from fastdns._wire cimport load_u16
@@ -87,6 +89,7 @@ cdef extern from * nogil:
 cdef enum:
     BATCH = 64              # datagrams of one recvmmsg
     ROUNDS = 8              # batches of one call: then timers and deltas get their turn
+    HOLDS = 4               # sleeps of one call, for the same reason
     QUERY_MAX = 4096        # octets; a longer datagram is no query and is dropped
     CONTROL_MAX = 64        # room for one in6_pktinfo
     SEND_TRIES = 3          # of a batch that the socket's buffer has no room for
@@ -97,6 +100,14 @@ cdef inline bint _is_reflector(uint16_t port) noexcept nogil:
     """True for ports that can't be sent to (0), or that would answer our answer for ever: echo, discard, daytime, qotd,
     chargen, time, as BIND drops them too. Other servers of the DNS are silent to a response, as we are."""
     return port < REFLECTORS_END and port in (0, 7, 9, 13, 17, 19, 37)
+
+
+cdef inline void _sleep(uint64_t duration_ns) noexcept nogil:
+    """Sleep for less than a second; the kernel adds its timer slack, 50 microseconds."""
+    cdef timespec duration
+    duration.tv_sec = 0
+    duration.tv_nsec = <long>duration_ns
+    nanosleep(&duration, NULL)
 
 
 cdef struct Slot:
@@ -115,6 +126,7 @@ cdef class UdpListener:
     cdef object on_notes                # called when Python has something to collect from the engine
     cdef uint32_t listener
     cdef int fd
+    cdef Coalescing coalescing
     cdef uint64_t heard_ns              # when a datagram last came; 0: none has
     cdef uint64_t* failures             # a counter of the engine's
     cdef Slot* slots                    # owned, BATCH of them
@@ -130,10 +142,11 @@ cdef class UdpListener:
     cdef iovec late_parts[64]
     cdef uint32_t late_count
 
-    def __cinit__(self, Engine engine not None, uint32_t listener, int fileno, on_notes):
+    def __cinit__(self, Engine engine not None, uint32_t listener, int fileno, on_notes, uint64_t hold_ns=0):
         cdef uint32_t index
         self.engine = engine
         self.on_notes = on_notes
+        self.coalescing = Coalescing(hold_ns)
         self.listener = listener
         self.fd = fileno
         self.failures = &engine.slots[<size_t>WORKER_UDP_FAILURES]
@@ -234,18 +247,35 @@ cdef class UdpListener:
 
     # --- the way of a batch -----------------------------------------------------------------------------------------
 
-    cdef bint _answer_batch(self) noexcept nogil:
-        """Receive, answer, send. True: more may wait."""
+    cdef int _answer_batch(self) noexcept nogil:
+        """Receive, answer, send; how many datagrams there were."""
         cdef int count = self._receive()
         cdef uint32_t taken
         if count <= 0:
-            return False
+            return 0
         taken = self._take_datagrams(<uint32_t>count)
         self.engine.answer_batch(self.datagrams, taken)
         self.heard_ns = self.engine.now_ns
+        self.coalescing.note_batch(<uint32_t>count, self.heard_ns)
         self._send_answers(taken)
         self._flush()
-        return count == BATCH
+        return count
+
+    cdef void _answer_waiting(self) noexcept nogil:
+        """Answer batches until none is full, with a few sleeps in which the next one gathers."""
+        cdef uint32_t _round
+        cdef uint32_t holds = 0
+        cdef int count
+        for _round in range(<uint32_t>ROUNDS):
+            count = self._answer_batch()
+            if count == BATCH:
+                continue
+            if holds == <uint32_t>HOLDS or self.engine.has_notes():
+                return
+            if not self.coalescing.should_hold(<uint32_t>count):
+                return
+            _sleep(self.coalescing.hold_ns)
+            holds += 1
 
     cdef uint32_t _take_datagrams(self, uint32_t count) noexcept nogil:
         """List the received datagrams that can be answered; how many."""
@@ -296,10 +326,8 @@ cdef class UdpListener:
 
     def on_readable(self):
         """Answer what waits, in batches, up to a bound; then call `on_notes` if Python has something to collect."""
-        cdef uint32_t rounds = 0
         with nogil:
-            while rounds < <uint32_t>ROUNDS and self._answer_batch():
-                rounds += 1
+            self._answer_waiting()
         if self.engine.has_notes():
             self.on_notes()
 

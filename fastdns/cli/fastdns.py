@@ -55,6 +55,8 @@ def make_parser() -> argparse.ArgumentParser:
     add("-version", "--version", action="store_true", help="show the version")
     add("-workers", "--workers", type=count, default=0, metavar="N",
         help="worker processes (default: the CPUs that the container may use)")  # fmt: skip
+    add("-coalesce", "--coalesce", type=microseconds, default=100, metavar="MICROSECONDS",
+        help="that queries may gather under load, for less CPU per query; 0: none waits (default 100)")  # fmt: skip
     add("-state-dir", "--state-dir", default="", metavar="DIR",
         help="folder in which the cluster's records are kept for a start without API server")  # fmt: skip
     add("-check", "--check", action="store_true", help="check the configuration, say what it would serve, and exit")
@@ -72,6 +74,13 @@ def port(text: str) -> int:
 def count(text: str) -> int:
     number = int(text)
     if not 0 <= number <= 1024:
+        raise ValueError(text)
+    return number
+
+
+def microseconds(text: str) -> int:
+    number = int(text)
+    if not 0 <= number <= 10_000:
         raise ValueError(text)
     return number
 
@@ -100,7 +109,7 @@ def serve(options: argparse.Namespace, *, beside: companion.Companion | None = N
             workers=workers,
             state_dir=options.state_dir,
             pidfile=options.pidfile,
-            worker=worker.Options(as_json=options.log_format == "json"),
+            worker=worker.Options(as_json=options.log_format == "json", hold_ns=options.coalesce * 1000),
         ),
         beside=beside,
     )

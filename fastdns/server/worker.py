@@ -34,8 +34,14 @@ TICK_MAX = 250  # milliseconds
 HEARTBEAT = 1.0
 MILLISECOND = 1e-3
 
+HOLD_NS = 100_000  # that datagrams may gather in under load
 
-Options = output.Style
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Options(output.Style):
+    """`hold_ns` is how long datagrams may gather under load (see _coalescing)."""
+
+    hold_ns: int = HOLD_NS
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -129,7 +135,7 @@ class Worker:
             for place, one in enumerate(self.setup.udp[listener]):
                 own = compiler.add_listener(self.program, listener) if place else number
                 listeners.set_fragments(one, allowed=self.program.udp_max > compiler.UDP_OURS)
-                udp = _udp.UdpListener(self.engine, own, one.fileno(), self.settle)
+                udp = _udp.UdpListener(self.engine, own, one.fileno(), self.settle, self.setup.options.hold_ns)
                 self._udp[one.fileno()] = udp
                 self.loop.add_reader(one.fileno(), udp.on_readable)
             for one in self.setup.tcp[listener]:

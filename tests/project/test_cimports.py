@@ -22,7 +22,7 @@ ROWS = (
     {"_rewrite", "_questions"},
     {"_message", "_pool"},
     {"_packet", "_dashed", "_random", "_wheel"},
-    {"_wire", "_counters", "_key", "_prefetch", "_sockets"},
+    {"_wire", "_counters", "_coalescing", "_key", "_prefetch", "_sockets"},
 )
 CIMPORT = re.compile(r"^\s*(?:from fastdns\.(_\w+) cimport|cimport fastdns\.(_\w+))", re.MULTILINE)
 PYTHON_IMPORT = re.compile(r"^\s*(?:from (fastdns[\w.]*) import|import (fastdns[\w.]*))", re.MULTILINE)

@@ -19,6 +19,7 @@ FLAGS = (
     "quiet",
     "version",
     "workers",
+    "coalesce",
     "state-dir",
     "check",
     "log-format",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import socket
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -85,6 +86,26 @@ def test_more_than_a_batch(served: Served) -> None:
             client.send(query())
         served.udp.on_readable()
         assert len([client.recv(4096) for _ in range(150)]) == 150
+
+
+def test_queries_that_gather_are_all_answered() -> None:
+    """Dense enough for a trial: some wait for a sleep, none is lost."""
+    served = Served()
+    udp = UdpListener(served.world.engine, served.world.listener, served.socket.fileno(), lambda: None, 100_000)
+    asked = answered = 0
+    with client_to("127.0.0.1", served.port) as client:
+        client.setblocking(False)
+        ends = time.monotonic() + 0.2
+        while time.monotonic() < ends or answered < asked:
+            if time.monotonic() < ends:
+                asked += client.send(query()) > 0
+            udp.on_readable()
+            with contextlib.suppress(BlockingIOError):
+                while client.recv(4096):
+                    answered += 1
+            assert time.monotonic() < ends + 10
+    served.close()
+    assert answered == asked > 100
 
 
 def test_datagram_over_4096_octets_is_dropped(served: Served) -> None:

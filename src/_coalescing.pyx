@@ -1,0 +1,70 @@
+"""When a listener lets datagrams gather before it looks again, as a network card coalesces its interrupts."""
+
+cimport cython
+from libc.stdint cimport uint32_t, uint64_t
+
+cdef enum:
+    PAID = 8                            # datagrams of a batch that paid for its wake-up by itself
+    MEASURE_NS = 20_000_000
+    TRY_NS = 10_000_000
+    HOLD_NS = 250_000_000
+    REST_MIN_NS = 20_000_000
+    REST_MAX_NS = 320_000_000
+
+
+@cython.final
+cdef class Coalescing:
+    """Decides from what arrives, in turns: measure, try, and hold if that slowed nobody down.
+
+    Senders that wait for an answer before they ask on (a closed loop) ask less while we sleep. The trial shows that; then
+    it rests, longer and longer. Others ask as before, and one wake-up answers several of them.
+    """
+
+    def __cinit__(self, uint64_t hold_ns):
+        self.hold_ns = hold_ns
+        self.rest_ns = REST_MIN_NS
+        self._begin_phase(MEASURE, MEASURE_NS)
+
+    cdef void note_batch(self, uint32_t count, uint64_t now_ns) noexcept nogil:
+        """A batch of `count` datagrams (at least one) came at `now_ns`."""
+        cdef uint64_t elapsed_ns = now_ns - self.since_ns
+        self.arrived += count
+        if elapsed_ns < self.lasts_ns:
+            return
+        if elapsed_ns > 2 * self.lasts_ns:      # a pause: how dense the others are doesn't show
+            self._begin_phase(MEASURE, MEASURE_NS)
+        else:
+            self._end_phase(elapsed_ns // self.arrived)
+        self.since_ns = now_ns
+        self.arrived = 0
+
+    cdef void _end_phase(self, uint64_t gap_ns) noexcept nogil:
+        """Choose the next phase; `gap_ns` lay between two datagrams in this one."""
+        if self.phase == MEASURE and self._is_worth(gap_ns):
+            self.gap_ns = gap_ns
+            self._begin_phase(TRY, TRY_NS)
+        elif self.phase != TRY:
+            self._begin_phase(MEASURE, MEASURE_NS)
+        elif gap_ns > self.gap_ns + self.gap_ns // 4:
+            self._begin_phase(REST, self.rest_ns)
+            self.rest_ns = min(2 * self.rest_ns, <uint64_t>REST_MAX_NS)
+        else:
+            self._begin_phase(HOLD, HOLD_NS)
+            self.rest_ns = REST_MIN_NS
+
+    cdef void _begin_phase(self, Phase phase, uint64_t lasts_ns) noexcept nogil:
+        self.phase = phase
+        self.lasts_ns = lasts_ns
+
+    cdef bint _is_worth(self, uint64_t gap_ns) noexcept nogil:
+        """True if a sleep gathers two datagrams or more; with the kernel's timer slack it takes about 1.5 times `hold_ns`."""
+        return gap_ns * 4 <= self.hold_ns * 3
+
+    cdef bint should_hold(self, uint32_t count) noexcept nogil:
+        """True: sleep before the next look, after a batch of `count` datagrams."""
+        return (self.phase == TRY or self.phase == HOLD) and 0 < count <= <uint32_t>PAID
+
+    def decide(self, uint32_t count, uint64_t now_ns):
+        """Note a batch; True: sleep before the next look. A listener calls the two parts of this by themselves."""
+        self.note_batch(count, now_ns)
+        return self.should_hold(count)
