@@ -27,7 +27,8 @@ def main(argv: list[str] | None = None) -> int:
     bench = Bench(world, 1, arguments.seconds, frozenset({arguments.server}), coredns=coredns)
     scenario = all_scenarios(world, coredns)[arguments.scenario]()
     entrant = next(one for one in scenario.entrants if one.name == arguments.server)
-    asking = Asking("profiled", rate=arguments.rate, window=4096 if arguments.rate else 128)
+    fresh = scenario.askings[0].fresh
+    asking = Asking("profiled", rate=arguments.rate, window=4096 if arguments.rate else 128, fresh=fresh)
     with surroundings.folder() as place, surroundings.surroundings(bench, scenario, place) as scene:
         running, port, _ = measure.start_entrant(entrant, scene)
         runner = Runner(running, port, load.Client(port, scenario.questions))
@@ -79,8 +80,9 @@ def perf_report(data: str, keys: str) -> str:
 
 
 def run(client: load.Client, asking: Asking, seconds: float) -> load.Result:
+    salt = time.monotonic_ns() & 0xFFFFFFFF if asking.fresh else None
     with process.affinity({process.cores()[1]}):
-        return client.run(seconds=seconds, window=asking.window, rate=asking.rate)
+        return client.run(seconds=seconds, window=asking.window, rate=asking.rate, salt=salt)
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:

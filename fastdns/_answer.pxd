@@ -8,7 +8,7 @@ from fastdns._inflight cimport Answered, Asked
 from fastdns._local cimport Limits
 from fastdns._message cimport Reply
 from fastdns._packet cimport CD, Query, QueryStatus
-from fastdns._plan cimport Block, CacheRule, Listener, Plan, SendAnswer, Spread, Step, ZoneList
+from fastdns._plan cimport Block, CacheRule, FlushAnswers, Listener, Plan, SendAnswer, Spread, Step, ZoneList
 from fastdns._trie cimport Table, Walk
 from fastdns._wire cimport Writer
 
@@ -74,7 +74,8 @@ cdef class Answerer(Plan):
     cdef void begin_batch(self) noexcept nogil
     cdef void end_batch(self) noexcept nogil
     cdef bint has_notes(self) noexcept nogil
-    cdef void set_sender(self, uint32_t listener, SendAnswer send, void* context) noexcept nogil
+    cdef void set_sender(self, uint32_t listener, SendAnswer send, FlushAnswers flush, void* context) noexcept nogil
+    cdef void flush_answers(self) noexcept nogil
 
     # the steps of that, used by the class alone
     cdef Block* _find_block(self, const Listener* listener, const Query* query) noexcept nogil

@@ -6,5 +6,7 @@ from fastdns._answer cimport Answerer
 from fastdns._askers cimport Asker
 
 cdef class Engine(Answerer):
+    cdef public object on_upstream_work
+
     cdef Asker* _asker(self, uint64_t token) except NULL
     cdef void _set_gauges(self)

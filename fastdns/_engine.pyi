@@ -3,6 +3,7 @@
 An Engine is built once, from one configuration, before its worker answers the first query; then only tables change.
 """
 
+from collections.abc import Callable
 from typing import final
 
 from typing_extensions import Buffer
@@ -90,8 +91,10 @@ class Engine(Answerer):
     @property
     def upstream_fd(self) -> int:
         """Readable when a reply waits: call on_upstream_readable()."""
-    def on_upstream_readable(self) -> bool:
-        """Take replies in. True: Python has something to collect. Then flush() every UdpListener."""
+    on_upstream_work: Callable[[], object] | None
+    """Called when replies left something to collect, or upstreams to be checked."""
+    def on_upstream_readable(self) -> None:
+        """Take replies in and send what they answer. For an event loop: where C can do all, no Python runs."""
     def on_tick(self) -> int:
         """Deadlines, gauges, memory given back: milliseconds until it wants to be called again, at the latest. Then flush()
         every UdpListener."""

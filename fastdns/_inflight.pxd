@@ -70,5 +70,6 @@ cdef class Inflight:
     cdef bint repeat_question(self, uint32_t slot, uint64_t now_ns) noexcept nogil
     cdef bint next_waiter(self, uint32_t slot, uint64_t* waiter) noexcept nogil
     cdef void release_question(self, uint32_t slot) noexcept nogil
+    cdef bint has_failing(self) noexcept nogil
     # When next_event is to be called at the latest; UINT64_MAX: no question is on its way.
     cdef uint64_t next_deadline(self) noexcept nogil

@@ -118,11 +118,13 @@ cdef struct Group:
     bint stream_in_python   # what comes over TCP is asked over TCP
 
 ctypedef void (*SendAnswer)(void* context, const Peer* peer, const uint8_t* wire, size_t size) noexcept nogil
+ctypedef void (*FlushAnswers)(void* context) noexcept nogil
 
 cdef struct Listener:
     uint32_t* blocks        # owned, longest zone first
     uint32_t block_count
-    SendAnswer send         # NULL: no UDP socket
+    SendAnswer send         # keeps a late answer; NULL: no UDP socket
+    FlushAnswers flush      # sends those that were kept
     void* context
 
 cdef class Plan:

@@ -167,6 +167,7 @@ from fastdns._plan cimport (
     STEP_UNDOTTED,
     Block,
     CacheRule,
+    FlushAnswers,
     Group,
     Listener,
     Plan,
@@ -1155,11 +1156,19 @@ cdef class Answerer(Plan):
 
     # --- for _udp ---------------------------------------------------------------------------------------------------
 
-    cdef void set_sender(self, uint32_t listener, SendAnswer send, void* context) noexcept nogil:
+    cdef void set_sender(self, uint32_t listener, SendAnswer send, FlushAnswers flush, void* context) noexcept nogil:
         """How late answers leave for a listener's clients on UDP; NULL: no more."""
         if listener < self.listener_count:
             self.listeners[listener].send = send
+            self.listeners[listener].flush = flush
             self.listeners[listener].context = context
+
+    cdef void flush_answers(self) noexcept nogil:
+        """Send the late answers that listeners have kept."""
+        cdef uint32_t index
+        for index in range(self.listener_count):
+            if self.listeners[index].flush != NULL:
+                self.listeners[index].flush(self.listeners[index].context)
 
     cdef void begin_batch(self) noexcept nogil:
         """Read the clock, once for all queries of a batch."""

@@ -323,7 +323,7 @@ cdef class Engine(Answerer):
         return self.inflight.epoll_fd
 
     def on_upstream_readable(self):
-        """Take replies in. True: Python has something to collect."""
+        """Take replies in and send what they answer; then call `on_upstream_work` if Python has something to do."""
         cdef size_t count = RECEIVE_BATCH
         cdef uint32_t turn = 0
         with nogil:
@@ -333,7 +333,9 @@ cdef class Engine(Answerer):
                 count = self.inflight.receive_replies(self.now_ns)
                 self._take_events()
                 self.end_batch()
-        return self.has_notes()
+            self.flush_answers()
+        if self.on_upstream_work is not None and (self.has_notes() or self.inflight.has_failing()):
+            self.on_upstream_work()
 
     def on_tick(self):
         """Deadlines, gauges, memory given back: milliseconds until it wants to be called again."""

@@ -91,6 +91,7 @@ cdef struct Table:
     Random random
     uint32_t failed_first
     uint32_t failed_last
+    bint has_failing            # some upstream has_failed
     uint32_t reply_next
     uint32_t reply_count
     Reply replies[RECEIVE_BATCH]
@@ -229,6 +230,7 @@ cdef void fail_try(Table* table, uint32_t slot, Failure failure, uint64_t now_ns
     question.attempts += 1
     if group.is_checked:
         table.upstreams[question.upstream].has_failed = True
+        table.has_failing = True
     if (now_ns >= question.deadline_ns or question.fails >= group.count
             or (group.max_attempts and question.attempts >= group.max_attempts)):
         fail_question(table, slot)
@@ -615,6 +617,10 @@ cdef class Inflight:
         if slot < table.known.questions_used and table.known.questions[slot].state == <uint8_t>HANDED:
             free_question(table, slot)
 
+    cdef bint has_failing(self) noexcept nogil:
+        """True if failing_upstreams has something to tell."""
+        return (<Table*>self.table).has_failing
+
     cdef uint64_t next_deadline(self) noexcept nogil:
         """When a timer fires next, never too early for it; what waits to be told or to be sent is due at once."""
         cdef Table* table = <Table*>self.table
@@ -692,12 +698,16 @@ cdef class Inflight:
         """Put the upstream on the list of failing_upstreams: it failed over TCP or TLS. Raises IndexError."""
         cdef Upstream* found = find_upstream(<Table*>self.table, group, upstream)
         found.has_failed = (<Table*>self.table).groups[group].is_checked
+        (<Table*>self.table).has_failing |= found.has_failed
 
     def failing_upstreams(self):
         """(group, upstream) that did not answer since the last call, in groups that are health-checked."""
         cdef Table* table = <Table*>self.table
         cdef uint32_t at
         failing = []
+        if not table.has_failing:
+            return failing
+        table.has_failing = False
         for at in range(table.upstream_count):
             if table.upstreams[at].has_failed:
                 table.upstreams[at].has_failed = False

@@ -89,7 +89,7 @@ cdef extern from * nogil:
 cdef enum:
     BATCH = 64              # datagrams of one recvmmsg
     ROUNDS = 8              # batches of one call: then timers and deltas get their turn
-    HOLDS = 4               # sleeps of one call, for the same reason
+    HOLDS = 4               # sleeps of one call, for the same reason; 1 while queries wait for upstreams
     QUERY_MAX = 4096        # octets; a longer datagram is no query and is dropped
     CONTROL_MAX = 64        # room for one in6_pktinfo
     SEND_TRIES = 3          # of a batch that the socket's buffer has no room for
@@ -159,12 +159,12 @@ cdef class UdpListener:
         for index in range(<uint32_t>BATCH):
             self._point_to(index)
         self.used = BATCH
-        engine.set_sender(listener, _send_late, <void*>self)
+        engine.set_sender(listener, _send_late, _flush_late, <void*>self)
 
     def __dealloc__(self):
         if self.engine is not None and self.listener < self.engine.listener_count:
             if self.engine.listeners[self.listener].context == <void*>self:    # not another's that came since
-                self.engine.set_sender(self.listener, NULL, NULL)
+                self.engine.set_sender(self.listener, NULL, NULL, NULL)
         free(self.slots)
         free(self.late)
 
@@ -270,7 +270,7 @@ cdef class UdpListener:
             count = self._answer_batch()
             if count == BATCH:
                 continue
-            if holds == <uint32_t>HOLDS or self.engine.has_notes():
+            if holds == (1 if self.engine.askers.in_use else <uint32_t>HOLDS) or self.engine.has_notes():
                 return
             if not self.coalescing.should_hold(<uint32_t>count):
                 return
@@ -383,3 +383,7 @@ cdef void _address(fastdns_mmsghdr* message, iovec* part, Slot* slot, size_t siz
 cdef void _send_late(void* context, const Peer* peer, const uint8_t* wire, size_t size) noexcept nogil:
     """The engine's way to a client whose answer was made after its batch."""
     (<UdpListener>context).keep_late(peer, wire, size)
+
+
+cdef void _flush_late(void* context) noexcept nogil:
+    (<UdpListener>context)._flush()

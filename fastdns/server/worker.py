@@ -109,7 +109,8 @@ class Worker:
     async def run(self) -> None:
         self.loop.add_reader(self.channel.fileno(), self._on_message)
         self.duties.start()
-        self.loop.add_reader(self.engine.upstream_fd, self._on_upstream)
+        self.engine.on_upstream_work = self._on_upstream_work
+        self.loop.add_reader(self.engine.upstream_fd, self.engine.on_upstream_readable)
         self._on_tick()
         self._beat()
         if self.setup.is_first or not self.program.clusters:
@@ -206,13 +207,9 @@ class Worker:
         """When a datagram last came, by the monotonic clock."""
         return max((udp.heard for udp in self._udp.values()), default=0.0)
 
-    def _on_upstream(self) -> None:
-        has_work = self.engine.on_upstream_readable()
+    def _on_upstream_work(self) -> None:
         self.duties.check_upstreams()
-        if has_work:
-            self.settle()
-        else:
-            self.flush()
+        self.settle()
 
     def _on_tick(self) -> None:
         wait = min(self.engine.on_tick(), TICK_MAX)
