@@ -89,12 +89,14 @@ class FrameReader:
         self._held += octets
 
     def frames(self) -> Iterator[Message]:
-        """Whole frames, in order. Raises FrameError when what came can't be frames."""
+        """Whole frames, in order; the next call goes on where this one was left. Raises FrameError when what came can't be
+        frames."""
         start = 0
         try:
             while (size := self._whole_at(start)) is not None:
-                yield self._decode(start, size)
+                message = self._decode(start, size)
                 start += LENGTH.size + size
+                yield message
         finally:
             del self._held[:start]
 

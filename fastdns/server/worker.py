@@ -25,7 +25,8 @@ from fastdns.server.frames import Kind
 
 logger = logging.getLogger(__name__)
 
-RECORDS_STEP = 32 * 1024  # octets of records that are read, and so applied, before queries get their turn again
+RECORDS_STEP = 32 * 1024  # octets of records that are read at once
+RECORDS_TURN = 5e-4  # seconds of applying them, and then as long as one takes, before queries get their turn again
 RECORDS_PATIENCE = 3.0  # seconds that a worker waits for records before it serves without them
 QUIET = 0.1  # seconds without a datagram after which a socket that nobody reads any more counts as empty
 QUIET_MAX = 2.0
@@ -267,13 +268,32 @@ class Worker:
         if not octets:
             self._drop_stream()  # control is gone; what we have goes on answering
             return
+        self._records.feed(octets)
+        if not self._apply_frames():
+            self.loop.remove_reader(self._stream.fileno())
+            self.loop.call_soon(self._apply_rest, self._stream)
+
+    def _apply_rest(self, stream: socket.socket) -> None:
+        """Apply what a turn was too short for; then read on."""
+        if stream is not self._stream:
+            return
+        if not self._apply_frames():
+            self.loop.call_soon(self._apply_rest, stream)
+        elif stream is self._stream:
+            self.loop.add_reader(stream.fileno(), self._on_records)
+
+    def _apply_frames(self) -> bool:
+        """Apply the records that are here, for a turn. True: none is left."""
+        ends = time.monotonic() + RECORDS_TURN
         try:
-            self._records.feed(octets)
             for message in self._records.frames():
                 self._apply(message)
+                if time.monotonic() > ends:
+                    return False
         except (errors.FrameError, errors.TableError, IndexError, ValueError) as error:
             logger.error("records that make no sense: %s", error)
             self._drop_stream()  # control sees it, and is given a new stream by the supervisor when it asks
+        return True
 
     def _apply(self, message: frames.Message) -> None:
         match message.kind:

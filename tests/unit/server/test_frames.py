@@ -32,6 +32,18 @@ def test_frames_survive_any_cut(size: int) -> None:
     ]
 
 
+def test_frames_go_on_where_they_were_left() -> None:
+    """A worker applies some, answers queries, and applies the others."""
+    reader = frames.FrameReader()
+    reader.feed(b"".join(frames.encode_frame(Kind.DELTA, bytes([number])) for number in range(3)))
+    for message in reader.frames():
+        assert message.payload == b"\0"
+        break
+    reader.feed(frames.encode_frame(Kind.DELTA, b"\3"))
+    assert [message.payload for message in reader.frames()] == [b"\1", b"\2", b"\3"]
+    assert reader.is_empty
+
+
 @pytest.mark.parametrize(
     "stream",
     [
