@@ -124,12 +124,12 @@ def serve(
     started: int = -1,
 ) -> int:
     from fastdns.cli import fastdns as command
-    from fastdns.server import output, sources, supervisor
+    from fastdns.server import output, sources, supervisor, worker
 
     command.raise_file_limit()
     direct_log(settings.log_facility)
     prefix = f"dnsmasq[{os.getpid()}]"
-    style = output.Style(formatter=logging.Formatter(f"{prefix}: %(message)s"))
+    style = worker.Options(formatter=logging.Formatter(f"{prefix}: %(message)s"))
     lines = output.start_style(style)
     pid_file = write_pid_file(settings.pid_file)
     server = supervisor.Supervisor(

@@ -155,10 +155,10 @@ def find_fatal(flags: kubedns.Flags, environment: Mapping[str, str]) -> str:
 
 
 def serve(flags: kubedns.Flags, *, verbosity: int, workers: int) -> int:
-    from fastdns.server import cpus, output, sources, supervisor
+    from fastdns.server import cpus, output, sources, supervisor, worker
 
     command.raise_file_limit()
-    style = output.Style(formatter=klog.Formatter(), level=klog.verbose(verbosity), fd=STDERR)
+    style = worker.Options(formatter=klog.Formatter(), level=klog.verbose(verbosity), fd=STDERR)
     output.start_style(style)
     source = sources.KubeDns(flags)
     server = supervisor.Supervisor(

@@ -81,10 +81,10 @@ def make_options(given: argparse.Namespace, arguments: Sequence[str]) -> nanny.O
 def serve_builtin(options: nanny.Options, *, verbosity: int) -> int:
     """Serve what dnsmasq would, with its signals; everything is logged as the nanny logs."""
     from fastdns.cli import dnsmasq, fastdns
-    from fastdns.server import builtin, output, supervisor
+    from fastdns.server import builtin, output, supervisor, worker
 
     source = builtin.Source(options)
-    style = output.Style(formatter=klog.Formatter(), level=klog.verbose(verbosity), fd=sys.stderr.fileno())
+    style = worker.Options(formatter=klog.Formatter(), level=klog.verbose(verbosity), fd=sys.stderr.fileno())
     try:
         config = source.load()
         fastdns.raise_file_limit()

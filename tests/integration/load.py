@@ -16,7 +16,7 @@ from tests.differential.questions import Question
 SOCKETS = 16  # each is hashed to one worker by its port
 LOST_AFTER = 3.0
 TICK = 0.002
-BURST = 64  # questions between two looks at the answers: a client that fell behind must not overrun the kernel's buffers
+BURST = 64  # questions before answers are read again: a client that fell behind must not overrun the kernel's buffers
 Expected = dict[str, frozenset[str]]  # name -> its IPv4 addresses; empty: NXDOMAIN
 
 
