@@ -181,7 +181,11 @@ def workers(world: World) -> Scenario:
         entrants=tuple(entrants),
         questions=wires(asked),
         checked=tuple(asked[:200]),
-        askings=(Asking("saturated", wait=True), Asking("20k q/s", rate=20_000.0, window=4096, wait=True)),
+        askings=(
+            Asking("saturated", wait=True),
+            Asking("100k q/s", rate=100_000.0, window=4096, wait=True),
+            Asking("20k q/s", rate=20_000.0, window=4096, wait=True),
+        ),
         needs_api=True,
         spread=True,
         sockets=16,
