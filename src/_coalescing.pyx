@@ -5,9 +5,9 @@ from libc.stdint cimport uint32_t, uint64_t
 
 cdef enum:
     PAID = 8                            # datagrams of a batch that paid for its wake-up by itself
-    MEASURE_NS = 20_000_000
-    TRY_NS = 10_000_000
-    HOLD_NS = 250_000_000
+    MEASURING_NS = 20_000_000
+    TRYING_NS = 10_000_000
+    HOLDING_NS = 250_000_000
     REST_MIN_NS = 20_000_000
     REST_MAX_NS = 320_000_000
 
@@ -23,7 +23,7 @@ cdef class Coalescing:
     def __cinit__(self, uint64_t hold_ns):
         self.hold_ns = hold_ns
         self.rest_ns = REST_MIN_NS
-        self._begin_phase(MEASURE, MEASURE_NS)
+        self._begin_phase(MEASURE, MEASURING_NS)
 
     cdef void note_batch(self, uint32_t count, uint64_t now_ns) noexcept nogil:
         """A batch of `count` datagrams (at least one) came at `now_ns`."""
@@ -32,7 +32,7 @@ cdef class Coalescing:
         if elapsed_ns < self.lasts_ns:
             return
         if elapsed_ns > 2 * self.lasts_ns:      # a pause: how dense the others are doesn't show
-            self._begin_phase(MEASURE, MEASURE_NS)
+            self._begin_phase(MEASURE, MEASURING_NS)
         else:
             self._end_phase(elapsed_ns // self.arrived)
         self.since_ns = now_ns
@@ -42,14 +42,14 @@ cdef class Coalescing:
         """Choose the next phase; `gap_ns` lay between two datagrams in this one."""
         if self.phase == MEASURE and self._is_worth(gap_ns):
             self.gap_ns = gap_ns
-            self._begin_phase(TRY, TRY_NS)
+            self._begin_phase(TRY, TRYING_NS)
         elif self.phase != TRY:
-            self._begin_phase(MEASURE, MEASURE_NS)
+            self._begin_phase(MEASURE, MEASURING_NS)
         elif gap_ns > self.gap_ns + self.gap_ns // 4:
             self._begin_phase(REST, self.rest_ns)
             self.rest_ns = min(2 * self.rest_ns, <uint64_t>REST_MAX_NS)
         else:
-            self._begin_phase(HOLD, HOLD_NS)
+            self._begin_phase(HOLD, HOLDING_NS)
             self.rest_ns = REST_MIN_NS
 
     cdef void _begin_phase(self, Phase phase, uint64_t lasts_ns) noexcept nogil:
