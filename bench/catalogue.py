@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bench import churn, flight, measure, rates, scale, startup, transports
+from bench import chain, churn, flight, measure, rates, scale, startup, transports
 from bench.results import Outcome
 from bench.scenarios import all_scenarios, hit, miss
 from bench.surroundings import Bench
@@ -28,6 +28,7 @@ def runners(bench: Bench) -> dict[str, Callable[[], Outcome]]:
     }
     for name, run in cluster.items():
         found[name] = lambda run=run: run(bench, hit(bench.world, bench.coredns))  # type: ignore[misc]
+    found["chain"] = lambda: chain.run(bench)
     found["in-flight"] = lambda: flight.run(bench, miss(bench.coredns))
     for name, sizes in SCALE_SIZES.items():
         found[name] = lambda name=name, sizes=sizes: scale.run(bench, name, sizes)  # type: ignore[misc]

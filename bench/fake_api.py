@@ -36,6 +36,7 @@ HISTORY = 50_000
 BOOKMARK_EVERY = 30.0
 HEAD_MAX = 65_536
 CHUNK = 256  # events written at once
+ENDPOINTS = "/api/v1/endpoints"
 STREAM_HEAD = (
     b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
 )
@@ -80,6 +81,13 @@ class Api:
         ]
         self.kinds = {kind.path: kind for kind in kinds}
         self.slices = kinds[2]
+
+    def find(self, path: str) -> Kind | None:
+        """The resource at this path. Endpoints, for which kube-dns alone asks, are made when it does, and stay as they are."""
+        if path == ENDPOINTS and path not in self.kinds:
+            objects = [encode(self.world.endpoints_of(i)) for i in range(self.world.services)]
+            self.kinds[path] = Kind(path, "v1", "Endpoints", objects)
+        return self.kinds.get(path)
 
     def page(self, kind: Kind, limit: int, start: int) -> bytes:
         """A list from object `start` on; all of it if `limit` is 0."""
@@ -148,7 +156,7 @@ class Connection:
         await self.reader.readexactly(content_length(head))
         url = urllib.parse.urlsplit(target)
         query = dict(urllib.parse.parse_qsl(url.query))
-        kind = self.api.kinds.get(url.path)
+        kind = self.api.find(url.path)
         if kind and query.get("watch") in ("true", "1"):
             await self.watch(kind, query)
             return False

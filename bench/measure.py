@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 from collections.abc import Iterator
 
-from bench import load, process, surroundings
+from bench import load, ports, process, surroundings
 from bench.process import Running
 from bench.results import Outcome, Sample
 from bench.scenarios import Asking, Entrant, Scenario
@@ -75,7 +75,7 @@ def start_all(
         client = load.Client(port, scenario.questions, sockets=scenario.sockets)
         stop.callback(client.close)
         try:
-            checked = () if entrant.is_floor else scenario.checked
+            checked = () if entrant.is_floor else entrant.checked or scenario.checked
             complete = load.all_right(port, checked, since=running.started, timeout=START_TIMEOUT)
             bench.say(f"{scenario.name}: {entrant.name} answers after {first:.2f} s, completely after {complete:.2f} s")
         except TimeoutError as error:
@@ -88,8 +88,8 @@ def start_all(
 
 def start_entrant(entrant: Entrant, scene: Scene) -> tuple[Running, int, float]:
     """Start it on a free port and wait for its first right answer: (server, port, seconds)."""
-    port = surroundings.free_port()
-    mine = dataclasses.replace(scene, port=port, metrics=surroundings.free_port())
+    port = ports.free_port()
+    mine = dataclasses.replace(scene, port=port, metrics=ports.free_port())
     core = process.cores()[0]
     cores = process.USABLE if entrant.spread else frozenset()
     running = process.start(entrant.name, entrant.make(mine), core=core, folder=scene.folder, cores=cores)

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import os
 import pathlib
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -15,20 +16,26 @@ CPUCLOCK_SCHED = 2
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Command:
+    """What to start, by which signal it ends soonest, and what is started `beside` it: containers of one Pod."""
+
     argv: tuple[str, ...]
     environment: dict[str, str] = dataclasses.field(default_factory=dict)
+    end: signal.Signals = signal.SIGTERM
+    beside: tuple[Command, ...] = ()
 
 
 @dataclasses.dataclass(slots=True)
 class Running:
+    """`parts` are what was started, and the signal that ends each."""
+
     name: str
-    child: subprocess.Popen[bytes]
+    parts: list[tuple[subprocess.Popen[bytes], signal.Signals]]
     started: float
     log: pathlib.Path
 
     def pids(self) -> list[int]:
-        """The process and all that it started."""
-        found = [self.child.pid]
+        """The processes and all that they started."""
+        found = [child.pid for child, _ in self.parts]
         for pid in found:
             found.extend(children(pid))
         return found
@@ -47,19 +54,23 @@ class Running:
             pin(pid, core)
 
     def check(self) -> None:
-        """Raise RuntimeError with the end of its log if the server is gone."""
-        if self.child.poll() is not None:
-            raise RuntimeError(f"{self.name} left with {self.child.returncode}: {log_end(self.log)}")
+        """Raise RuntimeError with the end of its log if the server, or a part of it, is gone."""
+        for child, _ in self.parts:
+            if child.poll() is not None:
+                raise RuntimeError(f"{self.name} left with {child.returncode}: {log_end(self.log)}")
 
     def stop(self, patience: float = 5.0) -> None:
-        self.child.terminate()
+        for child, end in self.parts:
+            child.send_signal(end)
         try:
-            self.child.wait(patience)
+            for child, _ in self.parts:
+                child.wait(patience)
         except subprocess.TimeoutExpired:
             for pid in reversed(self.pids()):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, 9)
-            self.child.wait()
+            for child, _ in self.parts:
+                child.wait()
 
 
 def start(
@@ -67,13 +78,19 @@ def start(
 ) -> Running:
     """Start a server that may use one core only, or these cores; its output goes to a file in `folder`."""
     log = folder / f"{name}.log"
-    environment = {**os.environ, **command.environment}
     with log.open("wb") as out, affinity(set(cores or {core})):
-        started = time.monotonic()
-        child = subprocess.Popen(
-            command.argv, cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=environment
-        )
-    return Running(name, child, started, log)
+        running = Running(name, [], time.monotonic(), log)
+        try:
+            for one in (command, *command.beside):
+                environment = {**os.environ, **one.environment}
+                child = subprocess.Popen(
+                    one.argv, cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=environment
+                )
+                running.parts.append((child, one.end))
+        except OSError:
+            running.stop()
+            raise
+    return running
 
 
 def pin(pid: int, core: int) -> None:

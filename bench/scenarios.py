@@ -17,7 +17,7 @@ MISS_QUESTION = Question(message(f"warmup-0.{MISS_ZONE}.", A), MISS_ADDRESS)
 @dataclasses.dataclass(frozen=True, slots=True)
 class Entrant:
     """A server in a scenario; `ready` is a question that tells when it answers, `watches` that it follows the API,
-    `spread` that it may use every core."""
+    `spread` that it may use every core; `checked` are in place of the scenario's."""
 
     name: str
     make: Maker
@@ -25,6 +25,7 @@ class Entrant:
     is_floor: bool = False
     watches: bool = False
     spread: bool = False
+    checked: tuple[Question, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

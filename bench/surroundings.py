@@ -6,23 +6,19 @@ import contextlib
 import dataclasses
 import os
 import pathlib
-import random
 import shutil
-import socket
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 
-from bench import load, process, servers
+from bench import load, ports, process, servers
 from bench.process import Command, Running
 from bench.scenarios import MISS_QUESTION, Scenario
 from bench.servers import Scene
 from bench.world import World
 
 START_TIMEOUT = 180.0  # CoreDNS reads 100,000 Services in JSON for half a minute
-LISTEN_PORTS = (10_000, 32_000)  # Linux gives clients those from 32768 on
-PORT_TRIES = 1000
 
 
 def say(line: str) -> None:
@@ -65,7 +61,7 @@ def surroundings(bench: Bench, scenario: Scenario, place: pathlib.Path) -> Itera
 
 def start_upstream(bench: Bench, scene: Scene, stop: contextlib.ExitStack, *options: str) -> int:
     """Its port; with `options` it is bench's own. The caller's stack ends it."""
-    port = free_port()
+    port = ports.free_port()
     folder = scene.folder / f"upstream-{port}"
     folder.mkdir()
     if bench.upstream == "knot" and not options:
@@ -80,7 +76,7 @@ def start_upstream(bench: Bench, scene: Scene, stop: contextlib.ExitStack, *opti
 
 def start_api(bench: Bench, scene: Scene, stop: contextlib.ExitStack) -> int:
     """Its port. The caller's stack ends it."""
-    port = free_port()
+    port = ports.free_port()
     world = bench.world
     sizes = ["--services", str(world.services), "--endpoints", str(world.endpoints)]
     sizes += [word for size in world.large for word in ("--large", str(size))]
@@ -102,33 +98,6 @@ def wait_for_line(running: Running, line: bytes, timeout: float = START_TIMEOUT)
         if time.monotonic() > deadline:
             raise TimeoutError(f"{running.name} isn't ready after {timeout} s")
         time.sleep(0.02)
-
-
-def free_port() -> int:
-    """A port that nobody uses now, over UDP or TCP, and that was not given before.
-
-    It is below the ephemeral ports, so that no client's socket gets it first, and any of many, so that another run on
-    this machine, which looks at the same time, finds another one.
-    """
-    for _ in range(PORT_TRIES):
-        port = random.randrange(*LISTEN_PORTS)
-        if port not in _given and is_unused(port):
-            _given.add(port)
-            return port
-    raise RuntimeError("no free port")
-
-
-def is_unused(port: int) -> bool:
-    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
-        with socket.socket(socket.AF_INET, kind) as probe:
-            try:
-                probe.bind(("0.0.0.0", port))
-            except OSError:
-                return False
-    return True
-
-
-_given: set[int] = set()
 
 
 @contextlib.contextmanager

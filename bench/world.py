@@ -105,6 +105,12 @@ class World:
         """The EndpointSlice of service `i`; `addresses` in place of its own."""
         return _slice(self.name(i), "x7k2p", self.namespace(i), addresses or self.pods(i), version)
 
+    def endpoints_of(self, i: int) -> dict[str, Any]:
+        """The Endpoints of service `i`: what its slice says, as kube-dns reads it."""
+        name, namespace = self.name(i), self.namespace(i)
+        subset = {"addresses": [{"ip": address} for address in self.pods(i)], "ports": _ports()}
+        return {"metadata": _metadata(name, namespace, {"app": name}), "subsets": [subset]}
+
     # --- large headless Services ---
     def large_fqdn(self, size: int) -> str:
         return f"large-{size}.default.svc.{ZONE}."
@@ -143,6 +149,12 @@ class World:
         asked = [self.question(i, qtype) for i in chosen for qtype in qtypes]
         order.shuffle(asked)
         return asked
+
+
+def zipf(questions: Sequence[Question], count: int, seed: int = 1) -> list[Question]:
+    """So many of them, the first one twice as often as the second one, three times as often as the third one, ..."""
+    weights = [1 / (rank + 1) for rank in range(len(questions))]
+    return random.Random(seed).choices(questions, weights, k=count)
 
 
 def pod_mix(world: World, outside: str, nowhere: str, *, limit: int = 40_000, seed: int = 1) -> list[Question]:
@@ -211,8 +223,12 @@ def _slice(name: str, suffix: str, namespace: str, addresses: list[str], version
         "metadata": _metadata(f"{name}-{suffix}", namespace, labels, version),
         "addressType": "IPv4",
         "endpoints": [_endpoint(name, namespace, j, address) for j, address in enumerate(addresses)],
-        "ports": [{"name": n, "protocol": "TCP", "port": p} for n, p in PORTS],
+        "ports": _ports(),
     }
+
+
+def _ports() -> list[dict[str, Any]]:
+    return [{"name": n, "protocol": "TCP", "port": p} for n, p in PORTS]
 
 
 def _endpoint(name: str, namespace: str, j: int, address: str) -> dict[str, Any]:

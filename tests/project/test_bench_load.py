@@ -175,12 +175,12 @@ def test_percentiles_are_read_from_buckets() -> None:
 @pytest.fixture
 def floor(tmp_path: pathlib.Path) -> Iterator[Callable[..., int]]:
     """Starts `python -m bench.floor`; gives its port."""
-    from bench import process, servers, surroundings
+    from bench import ports, process, servers
 
     running = []
 
     def start(*arguments: str) -> int:
-        port = surroundings.free_port()
+        port = ports.free_port()
         command = servers.python("-m", "bench.floor", *arguments, "--port", str(port))
         running.append(process.start("floor", command, core=process.cores()[0], folder=tmp_path))
         return port

@@ -14,7 +14,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.usefixtures("bench_built")
 
-LOADS = ("hit", "hosts", "pod-mix", "cache-hit-1k", "miss", "workers", "tcp", "churn")
+LOADS = ("hit", "hosts", "pod-mix", "cache-hit-1k", "miss", "workers", "tcp", "churn", "chain")
 OTHERS = ("start", "update", "limit")
 TINY = ("--rounds", "1", "--seconds", "0.05", "--services", "30", "--settle", "0", "--upstream", "own")
 
@@ -45,6 +45,7 @@ def test_each_way_of_asking_is_measured(outcomes: dict[str, Any]) -> None:
     assert tables["hit"] == {"saturated", "20k q/s"}
     assert tables["miss"] == {"saturated", "5k q/s", "20k q/s"}
     assert tables["tcp"] == {"one per connection", "100 on each of 100 connections"}
+    assert tables["chain"] == {"few names", "all names", "all names, 2k q/s"}
     assert tables["churn"] == {"quiet", "100 slices/s", "500 slices/s"}
 
 
@@ -92,6 +93,16 @@ def test_sizes_and_large_services_are_measured(monkeypatch: pytest.MonkeyPatch) 
     assert (outcome.figure("fastdns", "TCP, 1,000 addresses", "rate") or 0) > 0
     assert outcome.figure("fastdns", "5,000 endpoints, 50 of 50 slices", "updates") == 2
     assert (outcome.figure("fastdns", "5,000 endpoints, 50 of 50 slices", "blocked_ms") or 0) > 0
+
+
+@pytest.mark.peers("dnsmasq", "coredns")
+def test_pod_is_measured_with_each_dnsmasq_and_beside_one_server(tmp_path: pathlib.Path) -> None:
+    outcome = run_bench(tmp_path, "fastdns,dnsmasq,CoreDNS", ["chain"])["chain"]
+    assert outcome["failed"] == {}
+    figures = {sample["server"]: sample["figures"] for sample in outcome["samples"] if sample["table"] == "all names"}
+    pods = {"fastdns, the Pod", "dnsmasq, in that Pod"}
+    assert set(figures) == {"floor", "fastdns", *pods, "dnsmasq, alone: A and AAAA", "CoreDNS"}
+    assert all(one["rate"] > 0 and one["wrong"] == 0 for one in figures.values())
 
 
 @pytest.mark.peers("knotd", "dnsperf")

@@ -36,6 +36,17 @@ def test_pods_try_their_search_path_first() -> None:
     assert [question.wire for question in asked[2:6:2]] == [message(name, 1) for name in tried]
 
 
+def test_zipf_asks_the_first_one_most() -> None:
+    from bench.world import A, World, zipf
+
+    questions = World(services=50).questions((A,))[:10]
+    asked = zipf(questions, 2000)
+    assert len(asked) == 2000
+    assert asked == zipf(questions, 2000)
+    counts = [asked.count(question) for question in questions]
+    assert counts[0] > 1.5 * counts[1] > 1.5 * counts[9] > 0
+
+
 def test_large_services_have_slices_of_a_hundred() -> None:
     from bench.world import World
 
@@ -72,9 +83,9 @@ def test_only_the_expected_answer_is_right() -> None:
 
 @pytest.fixture
 def api(tmp_path: pathlib.Path) -> Iterator[str]:
-    from bench import process, servers, surroundings
+    from bench import ports, process, servers, surroundings
 
-    port = surroundings.free_port()
+    port = ports.free_port()
     command = servers.python("-m", "bench.fake_api", "--port", str(port), "--services", "20")
     running = process.start("api", command, core=process.cores()[0], folder=tmp_path)
     try:
@@ -104,6 +115,15 @@ def test_api_lists_in_pages(api: Any) -> None:
     assert names == [f"service-{i:05}" for i in range(20)]
     assert "continue" not in page["metadata"]
     assert len(fetch(f"{api}/api/v1/services?limit=7&resourceVersion=0")["items"]) == 20
+
+
+def test_api_has_endpoints_for_kube_dns(api: Any) -> None:
+    slices = fetch(f"{api}{SLICES}?resourceVersion=0")["items"]
+    for one, item in zip(slices, fetch(f"{api}/api/v1/endpoints?resourceVersion=0")["items"], strict=True):
+        (subset,) = item["subsets"]
+        assert item["metadata"]["name"] == one["metadata"]["labels"]["kubernetes.io/service-name"]
+        assert [address["ip"] for address in subset["addresses"]] == [end["addresses"][0] for end in one["endpoints"]]
+        assert subset["ports"] == one["ports"]
 
 
 def events(url: str, count: int) -> list[Any]:
