@@ -175,7 +175,7 @@ class Control:
 
     def _look(self) -> None:
         asyncio.get_running_loop().call_later(LOOK, self._look)
-        for link in self._links:
+        for link in list(self._links):  # one whose worker is gone leaves them meanwhile
             link.check_synced()
         status = ",".join(self._find_unready())
         if status != self._status:
