@@ -7,7 +7,7 @@ import dataclasses
 import select
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from bench import _load
 from bench.world import Question, is_right
@@ -107,13 +107,23 @@ def percentile(buckets: list[tuple[int, int]], share: float) -> float:
     return 0.0
 
 
-def first_right_answer(port: int, question: Question, *, since: float, timeout: float, every: float = 0.002) -> float:
-    """Ask again and again until an answer is right. Seconds from `since` (time.monotonic). Raises TimeoutError.
+def first_right_answer(
+    port: int,
+    question: Question,
+    *,
+    since: float,
+    timeout: float,
+    every: float = 0.002,
+    check: Callable[[], None] = lambda: None,
+) -> float:
+    """Ask again and again until an answer is right. Seconds from `since` (time.monotonic). Raises TimeoutError, and what
+    `check` raises when the server is gone.
 
     An answer that comes late, after the next question was sent, counts as well.
     """
     with connect(port) as asker:
         while (now := time.monotonic()) - since < timeout:
+            check()
             with contextlib.suppress(ConnectionRefusedError, BlockingIOError):
                 asker.send(question.wire)
             if hears_right_answer(asker, question, until=now + every):

@@ -94,8 +94,9 @@ def start_entrant(entrant: Entrant, scene: Scene) -> tuple[Running, int, float]:
     cores = process.USABLE if entrant.spread else frozenset()
     running = process.start(entrant.name, entrant.make(mine), core=core, folder=scene.folder, cores=cores)
     try:
-        first = load.first_right_answer(port, entrant.ready, since=running.started, timeout=START_TIMEOUT)
-        running.check()
+        first = load.first_right_answer(
+            port, entrant.ready, since=running.started, timeout=START_TIMEOUT, check=running.check
+        )
         if not entrant.spread:
             running.pin(core)
     except BaseException as error:

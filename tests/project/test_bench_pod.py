@@ -7,6 +7,7 @@ import pathlib
 import re
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -110,3 +111,16 @@ def test_what_can_not_be_started_leaves_nothing_behind(tmp_path: pathlib.Path) -
     with pytest.raises(FileNotFoundError):
         process.start("pair", command, core=process.cores()[0], folder=tmp_path)
     assert process.children(os.getpid()) == before
+
+
+def test_server_that_is_gone_before_it_answers_is_told_at_once(tmp_path: pathlib.Path) -> None:
+    from bench import measure
+    from bench.process import Command
+    from bench.scenarios import ECHO_QUESTION, Entrant
+
+    beside = (Command((sys.executable, "-c", "raise SystemExit(3)")),)
+    entrant = Entrant("pair", lambda _: Command((sys.executable, "-c", SLEEPS), beside=beside), ECHO_QUESTION)
+    begin = time.monotonic()
+    with pytest.raises(RuntimeError, match="pair left with 3"):
+        measure.start_entrant(entrant, scene(tmp_path))
+    assert time.monotonic() - begin < 20
