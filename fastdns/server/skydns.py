@@ -19,7 +19,7 @@ from fastdns import _engine
 from fastdns._answer import Reason
 from fastdns._rrset import DataFlag
 from fastdns.config import model
-from fastdns.dns import constants, names
+from fastdns.dns import constants, names, records
 from fastdns.server import chase, questions
 from fastdns.server.skymessage import AAAA, CHAOS, CNAME, SOA, SRV, TXT, A, Message, Record, encode
 
@@ -358,7 +358,7 @@ def read_reply(wire: bytes) -> list[Record] | None:
     found = []
     try:
         for octets in chase.read_answers(wire):
-            owner = chase.read_name(octets, 0)
+            owner = records.read_name(octets, 0)
             rtype, rclass, _, _ = struct.unpack_from(">HHIH", octets, len(owner))
             found.append(Record(owner, rtype, LOOKUP_TTL, octets[len(owner) + 10 :], rclass))
     except (ValueError, IndexError, struct.error):
