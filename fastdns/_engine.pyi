@@ -52,11 +52,15 @@ class Engine(Answerer):
     ) -> bytes | int:
         """The answer to a query, empty if none is owed; or the token that completed() will bring it under. A query that is
         not is_stream is a look-up of our own: not counted, not logged, forwarded over UDP."""
+    def ask_behind(self, token: int, wire: bytes) -> bytes | int:
+        """The answer to another question, asked by the client of `token`, of the steps behind the one where that waits: as
+        of ask(), of any size. Raises KeyError: nobody waits; ValueError: that is no query."""
     def resume(self, token: int, step: int) -> None:
         """Go on at `step` of the block. The answer leaves by itself: over UDP, or through completed()."""
-    def reply(self, token: int, wire: bytes) -> None:
+    def reply(self, token: int, wire: bytes, *, options: bytes = ..., keep_rd: bool = ...) -> None:
         """Answer with a message that Python made from Slow.wire, question included, OPT not; it gets the client's id,
-        spelling and OPT, and TC if it is too large. Empty: no answer is owed. Raises KeyError: nobody waits."""
+        spelling and OPT with these options, its RD unless the message's is kept, and TC if it is too large. Empty: no answer is
+        owed. Raises KeyError: nobody waits."""
     def reply_rcode(self, token: int, rcode: int, ede: int = ...) -> None:
         """Answer without records; with SERVFAIL from the cache, if it kept something stale to verify."""
     def reply_upstream(self, token: int, wire: bytes) -> bool:

@@ -48,10 +48,12 @@ from fastdns._packet cimport (
     EDE_NONE,
     HEADER_SIZE,
     MESSAGE_MAX,
+    QUERY_OK,
     RD,
     SERVFAIL,
     TC,
     Query,
+    read_query,
     write_header,
     write_opt,
     write_question,
@@ -65,7 +67,7 @@ from fastdns._plan cimport (
 )
 from fastdns._reply cimport read_reply
 from fastdns._trie cimport NameTable
-from fastdns._wire cimport Writer, load_u16, write_octets, writer_over
+from fastdns._wire cimport Writer, load_u16, store_u16, write_octets, writer_over
 
 cdef extern from "<malloc.h>" nogil:
     int malloc_trim(size_t pad)
@@ -131,6 +133,25 @@ cdef class Engine(Answerer):
             raise KeyError(f"nobody waits under token {token}")
         return asker
 
+    def ask_behind(self, uint64_t token, bytes wire not None):
+        """The answer to another question by the steps behind an asker's; or the token that completed() has it under."""
+        cdef Asker* asker = self._asker(token)
+        cdef Block* block = self.blocks[asker.block]
+        cdef Writer out = writer_over(self.answer, MESSAGE_MAX)
+        cdef Peer peer = asker.peer
+        cdef Query query
+        cdef uint64_t inner = 0
+        cdef Result result
+        if read_query(<const uint8_t*>wire, <size_t>len(wire), &query) != QUERY_OK:
+            raise ValueError("a message that is no query")
+        peer.transport = INTERNAL
+        self.begin_batch()
+        result = self._run_steps(block, asker.step + 1, &query, &peer, NULL, True, &out, &inner)
+        self.end_batch()
+        if result == PENDING:
+            return inner
+        return out.data[:out.pos] if result == ANSWERED and not out.failed else b""
+
     def resume(self, uint64_t token, uint8_t step):
         """Go on at `step` of the block. The answer leaves by itself: over UDP, or through completed()."""
         cdef Asker* asker = self._asker(token)
@@ -138,7 +159,7 @@ cdef class Engine(Answerer):
         self._resume(asker, step)
         self.end_batch()
 
-    def reply(self, uint64_t token, bytes wire not None):
+    def reply(self, uint64_t token, bytes wire not None, *, bytes options=b"", bint keep_rd=False):
         """Answer with a message that Python made from the query, without OPT. Empty: drop the query."""
         cdef Asker* asker = self._asker(token)
         cdef Block* block = self.blocks[asker.block]
@@ -155,10 +176,13 @@ cdef class Engine(Answerer):
         restore_query(asker, &query)
         if size < query.wire_len:
             raise ValueError(f"an answer of {size} octets has no room for its question")
-        flags = load_u16(<const uint8_t*>wire + 2) & <uint16_t>~(RD | CD)
+        flags = load_u16(<const uint8_t*>wire + 2)
+        if keep_rd:
+            query.flags = <uint16_t>((query.flags & ~<int>RD) | (flags & RD))
+        flags &= <uint16_t>~(RD | CD)
         if block.manners & NO_OPT:
             query.has_edns = False
-        opt_size = 11 if query.has_edns else 0
+        opt_size = 11 + <size_t>len(options) if query.has_edns else 0
         limit = self._limit_of(block, &query, &asker.peer, asker.no_limit)
         if size + opt_size > limit:
             write_header(&out, &query, flags | TC, 0, 0, query.has_edns)
@@ -169,6 +193,9 @@ cdef class Engine(Answerer):
             write_question(&out, &query)
             write_octets(&out, <const uint8_t*>wire + query.wire_len, size - query.wire_len)
         write_opt(&out, &query, block.udp_max, 0, EDE_NONE)
+        if query.has_edns and options and not out.failed:
+            store_u16(out.data + out.pos - 2, <uint16_t>len(options))
+            write_octets(&out, <const uint8_t*>options, <size_t>len(options))
         self._finish(asker, &query, &out)
 
     def reply_rcode(self, uint64_t token, uint16_t rcode, uint16_t ede=EDE_NONE):

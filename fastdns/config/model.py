@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 
-from fastdns.config import local
+from fastdns.config import filters, local, rewriting, templates
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -366,6 +366,9 @@ Plugin = (
     | Hosts
     | Kubernetes
     | Forward
+    | rewriting.Rewrite
+    | templates.Template
+    | filters.Filter
     | SkyDns
     | KubeDnsPages
     | Manner

@@ -11,24 +11,32 @@ from typing import NamedTuple
 
 from fastdns.config import corefile, model
 from fastdns.plugins import (
+    acl,
     bind,
     bufsize,
     cache,
     cancel,
+    chaos,
     debug,
     errors,
     forward,
+    header,
     health,
     hosts,
     kubernetes,
     loadbalance,
     log,
     loop,
+    minimal,
+    multisocket,
     prometheus,
     ready,
     reload,
+    rewrite,
+    template,
     whoami,
 )
+from fastdns.plugins import any as any_plugin
 
 # PARSERS has the words that are served.
 ORDER = tuple(
@@ -60,22 +68,30 @@ class Parser(NamedTuple):
 
 
 PARSERS: Mapping[str, Parser] = {
+    "acl": Parser(acl.parse, Repeat.MERGE, acl.merge),
+    "any": Parser(any_plugin.parse, Repeat.FIRST),
     "bind": Parser(bind.parse, Repeat.MERGE, bind.merge),
     "bufsize": Parser(bufsize.parse, Repeat.FIRST),
     "cache": Parser(cache.parse),
     "cancel": Parser(cancel.parse, Repeat.LAST),
+    "chaos": Parser(chaos.parse, Repeat.FIRST),
     "debug": Parser(debug.parse, Repeat.LAST),
     "errors": Parser(errors.parse),
     "forward": Parser(forward.parse, Repeat.EACH),
+    "header": Parser(header.parse, Repeat.FIRST),
     "health": Parser(health.parse, Repeat.LAST),
     "hosts": Parser(hosts.parse),
     "kubernetes": Parser(kubernetes.parse),
     "loadbalance": Parser(loadbalance.parse, Repeat.LAST),
     "log": Parser(log.parse, Repeat.MERGE, log.merge),
     "loop": Parser(loop.parse),
+    "minimal": Parser(minimal.parse, Repeat.FIRST),
+    "multisocket": Parser(multisocket.parse),
     "prometheus": Parser(prometheus.parse),
     "ready": Parser(ready.parse),
     "reload": Parser(reload.parse, Repeat.FIRST),
+    "rewrite": Parser(rewrite.parse, Repeat.MERGE, rewrite.merge),
+    "template": Parser(template.parse, Repeat.MERGE, template.merge),
     "whoami": Parser(whoami.parse, Repeat.FIRST),
 }
 WORDS = corefile.Words(

@@ -13,14 +13,14 @@ from collections.abc import Iterable, Sequence
 from fastdns import _counters, _engine, _order
 from fastdns._counters import System
 from fastdns._plan import Manner
-from fastdns.config import local, model
+from fastdns.config import filters, local, model, rewriting, templates
 from fastdns.dns import names
-from fastdns.server import hosts, localplugins, metrics
+from fastdns.server import hosts, localplugins, metrics, rewrite, template
 
 UDP_OURS = 1232  # octets: no fragments on common paths (RFC 9715)
 DEADLINE = 4.0  # seconds for a query, all upstreams and retries together: below a stub resolver's 5
 CACHE_OCTETS = 512  # of memory for each entry of a cache's capacity
-HINFO = 13
+HINFO, ANY = 13, 255
 IN_ADDR = "in-addr.arpa."
 KUBE_DNS = (
     Manner.REFUSE_ANY
@@ -179,19 +179,19 @@ def find_deadline(manner: model.Plugin | None, cancel: model.Plugin | None) -> f
 def order_steps(plugins: Sequence[model.Plugin]) -> list[int]:
     """The places of the plugins, tables before the cache in front of them, which keeps nothing of theirs.
 
-    So a name of the cluster costs no look-up in the cache. A step of another kind between them stays where it is, and
-    what follows it too.
+    So a name of the cluster costs no look-up in the cache; and what changes answers changes those of the cache, too. A step
+    of another kind between them stays where it is, and what follows it too.
     """
     ordered: list[int] = []
     cache: int | None = None  # where it stands in `ordered`
     for position, plugin in enumerate(plugins):
-        if isinstance(plugin, model.Hosts | model.Kubernetes) and cache is not None:
+        if isinstance(plugin, model.Hosts | model.Kubernetes | filters.Header | filters.Minimal) and cache is not None:
             ordered.insert(cache, position)
             cache += 1
             continue
         if isinstance(plugin, model.Cache):
             cache = len(ordered)
-        elif isinstance(plugin, model.Loop | model.Whoami | model.Forward):
+        elif isinstance(plugin, model.Loop | model.Whoami | model.Forward | templates.Template):
             cache = None
         ordered.append(position)
     return ordered
@@ -244,6 +244,22 @@ def add_step(program: Program, number: int, place: metrics.BlockPlace, position:
             step = engine.add_python_step(number, qtype=HINFO)
         case model.Whoami():
             step = engine.add_python_step(number)
+        case filters.Any():
+            step = engine.add_python_step(number, qtype=ANY)
+        case filters.Acl():
+            zones = tuple(dict.fromkeys(zone for rule in plugin.rules for zone in rule.zones))
+            step = engine.add_python_step(number, zones=encode_zones(zones))
+        case filters.Minimal() | filters.Header():
+            step = engine.add_python_step(number)
+        case filters.Chaos():
+            step = engine.add_classes_step(number)
+        case rewriting.Rewrite():
+            step = engine.add_python_step(number, zones=encode_zones(rewrite.zones_of(plugin)))
+        case templates.Template():
+            for qtype in template.types_of(plugin):
+                step = engine.add_python_step(number, qtype=qtype, zones=encode_zones(template.zones_of(plugin)))
+                program.steps[number, step] = Step(plugin, place.block, step)
+            return
         case _:
             for step in localplugins.add_steps(program, number, plugin):
                 program.steps[number, step] = Step(plugin, place.block, step)

@@ -16,7 +16,24 @@ SINGLE_SLOTS = GroupSlot.GROUP_SLOTS + UpstreamSlot.UPSTREAM_SLOTS
 HOSTS_ENTRIES, HOSTS_RELOADED, HOSTS_SLOTS = 0, 1, 2  # gauges: entries, unix time in milliseconds
 
 # What answers or passes on a query in CoreDNS: the first after prometheus is the label `plugin` of responses.
-HANDLERS = ("Errors", "Log", "Loadbalance", "Cache", "Hosts", "Kubernetes", "Loop", "Forward", "Whoami")
+HANDLERS = (
+    "Errors",
+    "Log",
+    "Any",
+    "Chaos",
+    "Loadbalance",
+    "Rewrite",
+    "Acl",
+    "Cache",
+    "Header",
+    "Minimal",
+    "Template",
+    "Hosts",
+    "Kubernetes",
+    "Loop",
+    "Forward",
+    "Whoami",
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import secrets
 import struct
 import typing
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 
 from fastdns import _counters, _engine
 from fastdns._answer import Reason
 from fastdns._counters import WorkerSlot
-from fastdns.config import local, model
-from fastdns.dns import constants
-from fastdns.server import chase, metrics, questions, skydns, statistics, whoami
+from fastdns.config import filters, local, model, rewriting, templates
+from fastdns.dns import constants, records
+from fastdns.server import chase, metrics, questions, rewrite, skydns, statistics, template, whoami
+from fastdns.server import filters as filtering
 
 if typing.TYPE_CHECKING:
     from fastdns.server import compile as compiler
@@ -31,6 +33,7 @@ QR, AA, RA = 0x8000, 0x0400, 0x0080
 EDE_OTHER, EDE_NETWORK = 0, 23
 CHASE_DEPTH = 8
 LOOKUP_TIMEOUT = 5.0
+LookUp = Callable[[bytes, int], Awaitable[bytes]]
 SEEN_MAX = 64  # names of probes that are counted; there is one in 2 seconds
 
 
@@ -67,8 +70,14 @@ class SlowPath:
         listener = self._worker.program.listeners[self._worker.program.blocks[block].listener]
         query = questions.make_query(qname, qtype, ident=secrets.randbits(16))
         answer = self._engine.ask(query, listener, is_stream=False, no_limit=True)
-        if isinstance(answer, bytes):
-            return answer
+        return answer if isinstance(answer, bytes) else await self._wait(answer, depth)
+
+    async def ask_behind(self, query: _engine.Slow, wire: bytes) -> bytes:
+        """Ask the steps behind a query's another question; empty if no answer came."""
+        answer = self._engine.ask_behind(query.token, wire)
+        return answer if isinstance(answer, bytes) else await self._wait(answer, self._depths.get(query.token, 0))
+
+    async def _wait(self, answer: int, depth: int) -> bytes:
         waiting = self._lookups[answer] = self._worker.loop.create_future()
         self._depths[answer] = depth
         try:
@@ -107,6 +116,24 @@ class SlowPath:
             case model.Loop():
                 self._check_loop(query, step.block)
                 self._engine.resume(query.token, query.step + 1)
+            case rewriting.Rewrite():
+                self._take_rewrite(query, step.plugin)
+            case filters.Any():
+                self._engine.reply(query.token, filtering.answer_any(query))
+            case filters.Acl():
+                self._take_acl(query, step.plugin)
+            case filters.Chaos():
+                answer = filtering.answer_chaos(step.plugin, query)
+                if answer is None:
+                    self._engine.reply_rcode(query.token, constants.Rcode.REFUSED)
+                else:
+                    self._engine.reply(query.token, answer)
+            case filters.Minimal():
+                self.start(self._guard(query, self._shorten(query)))
+            case filters.Header():
+                self.start(self._guard(query, self._change_flags(query, step.plugin)))
+            case templates.Template():
+                self.start(self._guard(query, self._fill_template(query, step.plugin)))
             case local.Statistics():
                 self._take_class(query, step.plugin)
             case local.NoWindows():
@@ -147,6 +174,87 @@ class SlowPath:
             return
         head = query.wire[:2] + struct.pack(">HHHHH", QR | AA | RA, 1, 0, 0, 0)
         self._engine.reply(query.token, head + query.wire[questions.HEADER_SIZE : question.size])
+
+    def _take_acl(self, query: _engine.Slow, plugin: filters.Acl) -> None:
+        action = filtering.decide(plugin, query)
+        if action == "allow":
+            self._engine.resume(query.token, query.step + 1)
+        else:
+            wire, options = filtering.refuse(action, query)
+            self._engine.reply(query.token, wire, options=options)
+
+    async def _shorten(self, query: _engine.Slow) -> None:
+        found = await self.ask_behind(query, query.wire)
+        wire = records.write_message(filtering.shorten(records.read_message(found))) if found else b""
+        self._engine.reply(query.token, wire)
+
+    async def _change_flags(self, query: _engine.Slow, plugin: filters.Header) -> None:
+        found = await self.ask_behind(query, filtering.change_query(query.wire, plugin.query))
+        if not found:
+            self._engine.reply(query.token, b"")
+            return
+        message = records.read_message(found)
+        flags = filtering.change_flags(message.flags, plugin.response)
+        wire = records.write_message(dataclasses.replace(message, flags=flags))
+        self._engine.reply(query.token, wire, keep_rd=True)
+
+    def _take_rewrite(self, query: _engine.Slow, plugin: rewriting.Rewrite) -> None:
+        rewritten = rewrite.rewrite_question(plugin, questions.read_question(query.wire))
+        if rewritten is None:
+            self._engine.resume(query.token, query.step + 1)
+        else:
+            self.start(self._guard(query, self._rewrite(query, rewritten)))
+
+    async def _rewrite(self, query: _engine.Slow, rewritten: rewrite.Rewritten) -> None:
+        """Ask for something else, and answer as if that had not been."""
+        question = questions.read_question(query.wire)
+        try:
+            other = rewrite.make_query(query.wire, question, rewritten)
+        except ValueError:  # no name any more
+            self._engine.reply_rcode(query.token, SERVFAIL)
+            return
+        if rewritten.qclass != constants.Class.IN:
+            self._engine.reply_rcode(query.token, constants.Rcode.REFUSED)
+            return
+        found = await self.ask_behind(query, other)
+        if found:
+            answer = await rewrite.rewrite_answer(
+                records.read_message(found), rewritten, question, self._look_up_for(query)
+            )
+            self._engine.reply(query.token, records.write_message(answer))
+        else:
+            self._engine.reply(query.token, b"")
+
+    async def _fill_template(self, query: _engine.Slow, plugin: templates.Template) -> None:
+        """An answer that is made of the question; the block's cache, if it stands before, keeps and bounds it."""
+        try:
+            answer = await template.answer_query(plugin, query, self._look_up_for(query))
+        except template.Failure:
+            self._engine.reply_rcode(query.token, SERVFAIL)
+            return
+        except ValueError as error:
+            logger.debug("plugin/template: %s", error)
+            self._engine.reply_rcode(query.token, SERVFAIL)
+            return
+        if answer is None:
+            self._engine.resume(query.token, query.step + 1)
+            return
+        wire = records.write_message(answer.message)
+        if not (self._is_cached(query.block) and not answer.options and self._engine.reply_upstream(query.token, wire)):
+            self._engine.reply(query.token, wire, options=answer.options)
+
+    def _is_cached(self, block: int) -> bool:
+        plugins = self._worker.setup.config.blocks[self._worker.program.blocks[block].block].plugins
+        return any(isinstance(plugin, model.Cache) for plugin in plugins)
+
+    def _look_up_for(self, query: _engine.Slow) -> LookUp:
+        """How the plugin that has a query asks the whole server for another name; of a chain that is too long, nothing."""
+        depth = self._depths.get(query.token, 0) + 1
+
+        async def look_up(qname: bytes, qtype: int) -> bytes:
+            return await self.look_up(qname, qtype, query.block, depth=depth) if depth <= CHASE_DEPTH else b""
+
+        return look_up
 
     async def _guard(self, query: _engine.Slow, work: Coroutine[None, None, None]) -> None:
         """Answer for a step that fails."""

@@ -1,0 +1,264 @@
+"""Plugins that change a question or make an answer, through real processes: fastdns has to say what CoreDNS says."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Iterator
+
+import dns.edns
+import dns.flags
+import dns.message
+import dns.query
+import dns.rcode
+import pytest
+
+from tests.peers.process import wait_until
+from tests.peers.servers import CoreDns, DnsServer, Fastdns
+
+HOSTS = """192.0.2.1 www.test a.test b.test
+2001:db8::1 www.test
+192.0.2.7 www.example.org x.example.org
+"""
+COREFILE = r"""test:{$PORT} example.org:{$PORT} {
+    bind 127.0.0.1
+    any
+    rewrite name old.test www.test
+    rewrite name exact Caps.Test a.test
+    rewrite name suffix .plain.example.org .example.org
+    rewrite name suffix .auto.example.org .example.org answer auto
+    rewrite name substring zzz.test www.test answer auto
+    rewrite name regex ^(.*)\.rx\.test\.$ {1}.test
+    rewrite stop {
+        name regex ^(.*)\.coffee\.test\.$ {1}.test
+        answer name ^(.*)\.test\.$ {1}.coffee.test
+    }
+    rewrite name exact invalid.test a..b
+    rewrite continue ttl exact b.test 30
+    rewrite ttl suffix b.test 10-20
+    rewrite type MX A
+    rewrite rcode exact missing.test SERVFAIL NXDOMAIN
+    hosts FOLDER/hosts
+}
+made.test:{$PORT} {
+    bind 127.0.0.1
+    template IN A made.test {
+        match ^ip-(?P<a>[0-9]+)-(?P<b>[0-9]+)\.made\.test\.$
+        answer "{{ .Name }} 60 IN A 10.0.{{ .Group.a }}.{{ index .Match 2 }}"
+        fallthrough
+    }
+    template IN A made.test {
+        match ^hex-([0-9a-f]+)\.made\.test\.$
+        answer "{{ .Name }} A 10.0.0.{{ if eq (index .Match 1) \"ff\" }}1{{ else }}{{ parseInt (index .Match 1) 16 8 }}{{ end }}"
+        additional "x.{{ .Zone }} 60 IN A 192.0.2.5"
+        authority "{{ .Zone }} 60 IN NS x.{{ .Zone }}"
+    }
+    template IN TXT made.test {
+        answer "{{ .Name }} 60 IN TXT \"{{ .Class }} {{ .Type }} {{ .Zone }} {{ .Remote }} {{ .Match }} {{ .Question.Qtype }}\""
+    }
+    hosts FOLDER/hosts
+}
+denied.test:{$PORT} {
+    bind 127.0.0.1
+    template IN ANY denied.test {
+        rcode NXDOMAIN
+        authority "{{ .Zone }} 60 IN SOA ns.{{ .Zone }} h.{{ .Zone }} (1 60 60 60 60)"
+    }
+}
+filtered.test:{$PORT} {
+    bind 127.0.0.1
+    template ANY AAAA {
+        rcode NOERROR
+    }
+    template IN A {
+        match ^cname\.
+        answer "{{ .Name }} 60 IN CNAME www.test."
+        fallthrough
+    }
+    template IN A {
+        match ^blocked\.
+        rcode REFUSED
+        ederror 15 "not here"
+    }
+    hosts FOLDER/hosts
+}
+cname.test:{$PORT} {
+    bind 127.0.0.1
+    rewrite cname exact target.test. www.test.
+    template IN ANY cname.test {
+        answer "{{ .Name }} 60 IN CNAME target.test."
+    }
+}
+acl.test:{$PORT} {
+    bind 127.0.0.1
+    acl {
+        allow type SRV net *
+        block type AAAA net 192.0.2.0/24 127.0.0.1
+        filter type TXT
+        drop type MX net 127.0.0.0/8
+        block type A net 10.0.0.0/8
+    }
+    template IN ANY acl.test {
+        answer "{{ .Name }} 60 IN A 192.0.2.1"
+    }
+}
+minimal.test:{$PORT} {
+    bind 127.0.0.1
+    header {
+        response set ra
+        response clear aa rd
+    }
+    minimal
+    template IN A minimal.test {
+        answer "{{ .Name }} 60 IN A 192.0.2.1"
+        additional "x.{{ .Zone }} 60 IN A 192.0.2.5"
+        authority "{{ .Zone }} 60 IN NS x.{{ .Zone }}"
+    }
+    template IN MX minimal.test {
+        authority "{{ .Zone }} 60 IN SOA ns.{{ .Zone }} h.{{ .Zone }} (1 60 60 60 60)"
+    }
+}
+chaos.test:{$PORT} {
+    bind 127.0.0.1
+    chaos made-1.0 "One Author"
+    multisocket 2
+    whoami
+}
+cached.test:{$PORT} {
+    bind 127.0.0.1
+    cache 30
+    template IN A cached.test {
+        answer "{{ .Name }} 60 IN A 192.0.2.1"
+    }
+}
+"""
+CASES = [
+    ("old.test A", "NOERROR QR AA RD", "old.test. 3600 IN A 192.0.2.1"),
+    ("OLD.test AAAA", "NOERROR QR AA RD", "old.test. 3600 IN AAAA 2001:db8::1"),
+    ("old.test TXT", "NOERROR QR AA RD"),
+    ("caps.test A", "NOERROR QR AA RD", "caps.test. 3600 IN A 192.0.2.1"),
+    ("www.plain.example.org A", "NOERROR QR AA RD", "www.example.org. 3600 IN A 192.0.2.7"),
+    ("www.auto.example.org A", "NOERROR QR AA RD", "www.auto.example.org. 3600 IN A 192.0.2.7"),
+    ("zzz.test A", "NOERROR QR AA RD", "zzz.test. 3600 IN A 192.0.2.1"),
+    ("www.rx.test A", "NOERROR QR AA RD", "www.test. 3600 IN A 192.0.2.1"),
+    ("www.coffee.test AAAA", "NOERROR QR AA RD", "www.coffee.test. 3600 IN AAAA 2001:db8::1"),
+    ("invalid.test A", "SERVFAIL QR RD"),
+    ("b.test A", "NOERROR QR AA RD", "b.test. 30 IN A 192.0.2.1"),
+    ("www.b.test A", "SERVFAIL QR RD"),
+    ("a.test MX", "NOERROR QR AA RD", "a.test. 3600 IN A 192.0.2.1"),
+    ("missing.test A", "NXDOMAIN QR RD"),
+    ("other.test A", "SERVFAIL QR RD"),
+    ("a.test ANY", "NOERROR QR RD", 'a.test. 8482 IN HINFO "ANY obsoleted" "See RFC 8482"'),
+    ("ip-7-9.made.test A", "NOERROR QR AA RD", "ip-7-9.made.test. 60 IN A 10.0.7.9"),
+    ("ip-7-9.made.test ANY", "NOERROR QR AA RD", "ip-7-9.made.test. 60 IN A 10.0.7.9"),
+    ("ip-7-999.made.test A", "SERVFAIL QR RD"),
+    (
+        "hex-ff.made.test A",
+        "NOERROR QR AA RD",
+        "hex-ff.made.test. 3600 IN A 10.0.0.1",
+        "made.test. 60 IN NS x.made.test.",
+        "x.made.test. 60 IN A 192.0.2.5",
+    ),
+    (
+        "hex-0a.made.test A",
+        "NOERROR QR AA RD",
+        "hex-0a.made.test. 3600 IN A 10.0.0.10",
+        "made.test. 60 IN NS x.made.test.",
+        "x.made.test. 60 IN A 192.0.2.5",
+    ),
+    ("nothing.made.test A", "SERVFAIL QR RD"),
+    ("t.made.test TXT", "NOERROR QR AA RD", 't.made.test. 60 IN TXT "IN TXT made.test. 127.0.0.1 [t.made.test.] 16"'),
+    ("x.denied.test MX", "NXDOMAIN QR AA RD", "denied.test. 60 IN SOA ns.denied.test. h.denied.test. 1 60 60 60 60"),
+    ("x.filtered.test AAAA", "NOERROR QR AA RD"),
+    (
+        "cname.filtered.test A",
+        "NOERROR QR AA RD",
+        "cname.filtered.test. 60 IN CNAME www.test.",
+        "www.test. 3600 IN A 192.0.2.1",
+    ),
+    ("blocked.filtered.test A", "REFUSED QR AA RD", "EDE 15 (Blocked): not here"),
+    ("x.cname.test A", "NOERROR QR AA RD", "www.test. 3600 IN A 192.0.2.1", "x.cname.test. 60 IN CNAME www.test."),
+    ("x.acl.test AAAA", "REFUSED QR RD", "EDE 15 (Blocked)"),
+    ("x.acl.test TXT", "NOERROR QR RD", "EDE 17 (Filtered)"),
+    ("x.acl.test MX", "silence"),
+    ("x.acl.test A", "NOERROR QR AA RD", "x.acl.test. 60 IN A 192.0.2.1"),
+    ("x.minimal.test A", "NOERROR QR RA", "x.minimal.test. 60 IN A 192.0.2.1"),
+    (
+        "x.minimal.test MX",
+        "NOERROR QR RA",
+        "minimal.test. 60 IN SOA ns.minimal.test. h.minimal.test. 1 60 60 60 60",
+    ),
+    ("version.bind.chaos.test TXT", "NOERROR QR AA RD"),
+    ("x.cached.test A", "NOERROR QR AA RD", "x.cached.test. 30 IN A 192.0.2.1"),
+]
+CHAOS = ".:{$PORT} {\n bind 127.0.0.1\n chaos made-1.0 A-B\n whoami\n}\n"
+
+
+@pytest.fixture(scope="module", params=["fastdns", pytest.param("coredns", marks=pytest.mark.peers("coredns"))])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DnsServer]:
+    folder = tmp_path_factory.mktemp("rewriting")
+    (folder / "hosts").write_text(HOSTS)
+    corefile = COREFILE.replace("FOLDER", str(folder))
+    with make_server(request.param, folder, corefile) as running:
+        wait_until(lambda: ask(running, "a.test A", with_edns=False)[0] != "silence", timeout=5, what="an answer")
+        yield running
+
+
+def make_server(name: str, folder: pathlib.Path, corefile: str) -> DnsServer:
+    if name == "coredns":
+        return CoreDns(folder=folder / "server", corefile=corefile, env={})
+    return Fastdns(folder=folder / "server", corefile=corefile, env={}, workers=1)
+
+
+def ask(server: DnsServer, question: str, *, with_edns: bool, tcp: bool = False) -> tuple[str, ...]:
+    name, qtype = question.split()
+    query = dns.message.make_query(name, qtype, use_edns=with_edns)
+    send = dns.query.tcp if tcp else dns.query.udp
+    try:
+        answer = send(query, "127.0.0.1", port=server.port, timeout=1)
+    except dns.exception.Timeout:
+        return ("silence",)
+    lines = [option.to_text().rstrip() for option in answer.options]
+    for section in answer.sections[1:]:
+        lines += sorted(line for rrset in section for line in rrset.to_text().splitlines())
+    if name.startswith("version.bind."):
+        lines = []  # whoami's port is never the same
+    lowered = [line if "EDE" in line or '"' in line else line.lower().replace(" in ", " IN ") for line in lines]
+    head = f"{dns.rcode.to_text(answer.rcode())} {dns.flags.to_text(answer.flags)}"
+    return head, *(restore_types(line) for line in lowered)
+
+
+def restore_types(line: str) -> str:
+    owner, _, rest = line.partition(" IN ")
+    kind, _, data = rest.partition(" ")
+    return f"{owner} IN {kind.upper()} {data}" if rest else line
+
+
+@pytest.mark.parametrize(("question", "expected"), [(case[0], case[1:]) for case in CASES])
+def test_answers(server: DnsServer, question: str, expected: tuple[str, ...]) -> None:
+    assert ask(server, question, with_edns=True) == expected
+    if expected != ("silence",) and "cached" not in question:  # what the cache says of AA is told elsewhere
+        assert ask(server, question, with_edns=True, tcp=True) == expected
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("version.bind TXT CH", ("NOERROR QR RD", 'version.bind. 0 CH TXT "made-1.0"')),
+        ("VERSION.server TXT CH", ("NOERROR QR RD", 'VERSION.server. 0 CH TXT "made-1.0"')),
+        ("authors.bind TXT CH", ("NOERROR QR RD", 'authors.bind. 0 CH TXT "A-B"')),
+    ],
+)
+@pytest.mark.parametrize("peer", ["fastdns", pytest.param("coredns", marks=pytest.mark.peers("coredns"))])
+def test_chaos(tmp_path: pathlib.Path, peer: str, question: str, expected: tuple[str, ...]) -> None:
+    with make_server(peer, tmp_path, CHAOS) as running:
+        name, qtype, qclass = question.split()
+        query = dns.message.make_query(name, qtype, qclass)
+        answer = dns.query.udp(query, "127.0.0.1", port=running.port, timeout=3)
+        head = f"{dns.rcode.to_text(answer.rcode())} {dns.flags.to_text(answer.flags)}"
+        assert (head, *(rrset.to_text() for rrset in answer.answer)) == expected
+
+
+def test_acl_says_why_only_to_those_who_can_read_it(server: DnsServer) -> None:
+    """RFC 6891 section 6.1.1; CoreDNS adds an OPT that was not asked for."""
+    if isinstance(server, Fastdns):
+        assert ask(server, "x.acl.test AAAA", with_edns=False) == ("REFUSED QR RD",)
