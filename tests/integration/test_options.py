@@ -107,11 +107,22 @@ class Upstream:
                 self._datagrams.bind((address, self.port))
                 break
             except OSError:
-                self.close()
-        threading.Thread(target=self._run, daemon=True).start()
-        threading.Thread(target=self._stream.serve_forever, args=(0.05,), daemon=True).start()
+                self._datagrams.close()
+                self._stream.server_close()
+        self._threads = [
+            threading.Thread(target=self._run, daemon=True),
+            threading.Thread(target=self._stream.serve_forever, args=(0.05,), daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def close(self) -> None:
+        """End the threads before their sockets: one would turn for ever, the other keep its port open."""
+        with contextlib.suppress(OSError):  # it is not connected, but who waits is woken
+            self._datagrams.shutdown(socket.SHUT_RDWR)
+        self._stream.shutdown()
+        for thread in self._threads:
+            thread.join()
         self._datagrams.close()
         self._stream.server_close()
 
@@ -119,6 +130,8 @@ class Upstream:
         with contextlib.suppress(OSError):
             while True:
                 wire, client = self._datagrams.recvfrom(4096)
+                if not wire:
+                    return
                 answer = self._answer(wire, client[0])
                 if answer:
                     self._datagrams.sendto(answer, client)
