@@ -38,6 +38,7 @@ def _holds(name: str, wanted: Any, question: Question, coredns: Answer, fastdns:
     facts: dict[str, Any] = {
         "variant": variant,
         "name": question.name.lower(),
+        "is_mixed_case": question.name != question.name.lower(),
         "has_edns": question.size is not None,
         "has_option": question.option is not None,
         "coredns_truncated": "TC" in coredns.flags,
