@@ -51,6 +51,7 @@ cdef struct Step:
     ZoneList zones          # TABLE: fallthrough; FORWARD: from; PYTHON: of names that leave, empty for all
     ZoneList excluded       # FORWARD
     uint16_t qtype          # PYTHON: 0 for every type
+    uint8_t first_label[64]  # PYTHON: of names that leave, its size first; 0: any
     uint32_t next_rcodes    # FORWARD: bits of rcodes that go to the next step
     bint next_on_nodata
     uint8_t labels_min      # FORWARD: names of fewer labels are SERVFAIL

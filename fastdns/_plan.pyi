@@ -156,9 +156,11 @@ class Plan:
         """Addresses of names of one label are denied."""
     def add_classes_step(self, block: int) -> int:
         """Every query of another class than IN leaves as SLOW_STEP; it may be resumed at a later step."""
-    def add_python_step(self, block: int, *, qtype: int = 0, zones: Sequence[bytes] = ()) -> int:
-        """A coroutine plugin: every query of `qtype` (0: every query), below `zones` if there are any, that gets here leaves
-        as SLOW_STEP."""
+    def add_python_step(
+        self, block: int, *, qtype: int = 0, zones: Sequence[bytes] = (), first_label: bytes = ...
+    ) -> int:
+        """A coroutine plugin: every query of `qtype` (0: every query), below `zones` if there are any, whose name begins with
+        `first_label` if there is one, that gets here leaves as SLOW_STEP."""
     def add_listener(self, blocks: Sequence[int], *, server_port: int = 0) -> int:
         """The blocks that a socket's queries may belong to; the longest zone wins."""
 

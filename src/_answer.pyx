@@ -7,6 +7,7 @@ again.
 
 from libc.stdint cimport UINT64_MAX, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
+from libc.string cimport memcmp
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 from fastdns._askers cimport (
@@ -476,7 +477,8 @@ cdef class Answerer(Plan):
             elif step.kind == STEP_CLASSES and query.qclass == IN:
                 continue
             elif (step.qtype == 0 or step.qtype == query.qtype) and (
-                    step.zones.size == 0 or covers(&step.zones, query.name_key, query.qname_len)):
+                    step.zones.size == 0 or covers(&step.zones, query.name_key, query.qname_len)) and (
+                    step.first_label[0] == 0 or memcmp(step.first_label, query.name_key, step.first_label[0] + 1) == 0):
                 return self._slow_down(block, index, SLOW_STEP, query, peer, asker, no_limit, out, token)
         return self._refuse(block, query, block.end_rcode, block.end_ede, out)
 

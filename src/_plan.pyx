@@ -343,11 +343,16 @@ cdef class Plan:
         self.blocks[block].classes_at = self.blocks[block].step_count
         return self.blocks[block].step_count - 1
 
-    def add_python_step(self, uint32_t block, *, uint16_t qtype=0, zones=()):
-        """A coroutine plugin: every query of `qtype` (0: every query), below `zones` if there are any, that gets here
-        leaves as SLOW_STEP."""
+    def add_python_step(self, uint32_t block, *, uint16_t qtype=0, zones=(), bytes first_label not None=b""):
+        """A coroutine plugin: every query of `qtype` (0: every query), below `zones` if there are any, whose name begins
+        with `first_label` if there is one, that gets here leaves as SLOW_STEP."""
         cdef Step* step = self._add_step(block, STEP_PYTHON, 0)
         step.qtype = qtype
+        if <size_t>len(first_label) >= sizeof(step.first_label):
+            raise ValueError(f"a label of {len(first_label)} octets")
+        if first_label:
+            step.first_label[0] = <uint8_t>len(first_label)
+            memcpy(step.first_label + 1, <const uint8_t*>first_label, <size_t>len(first_label))
         step.zones = _zone_list(zones)
         return self.blocks[block].step_count - 1
 

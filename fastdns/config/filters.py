@@ -68,4 +68,20 @@ class Multisocket:
     sockets: int = 0
 
 
-Filter = Acl | Any | Minimal | Header | Chaos | Multisocket
+@dataclasses.dataclass(frozen=True, slots=True)
+class Local:
+    """plugin local. `prefix`: names that begin with the label localhost are it, too."""
+
+    prefix: bool = True
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Dns64:
+    """plugin dns64."""
+
+    prefix: str = "64:ff9b::/96"
+    translate_all: bool = False
+    allow_ipv4: bool = False
+
+
+Filter = Local | Dns64 | Acl | Any | Minimal | Header | Chaos | Multisocket

@@ -15,12 +15,13 @@ from fastdns._counters import System
 from fastdns._plan import Manner
 from fastdns.config import filters, local, model, rewriting, templates
 from fastdns.dns import names
+from fastdns.server import filters as filtering
 from fastdns.server import hosts, localplugins, metrics, rewrite, template
 
 UDP_OURS = 1232  # octets: no fragments on common paths (RFC 9715)
 DEADLINE = 4.0  # seconds for a query, all upstreams and retries together: below a stub resolver's 5
 CACHE_OCTETS = 512  # of memory for each entry of a cache's capacity
-HINFO, ANY = 13, 255
+HINFO, AAAA, ANY = 13, 28, 255
 IN_ADDR = "in-addr.arpa."
 KUBE_DNS = (
     Manner.REFUSE_ANY
@@ -244,6 +245,14 @@ def add_step(program: Program, number: int, place: metrics.BlockPlace, position:
             step = engine.add_python_step(number, qtype=HINFO)
         case model.Whoami():
             step = engine.add_python_step(number)
+        case filters.Local():
+            for zones, label in ((filtering.LOCAL_ZONES, b""), ((), filtering.LOCALHOST if plugin.prefix else b"")):
+                if zones or label:
+                    step = engine.add_python_step(number, zones=encode_zones(zones), first_label=label)
+                    program.steps[number, step] = Step(plugin, place.block, step)
+            return
+        case filters.Dns64():
+            step = engine.add_python_step(number, qtype=AAAA)
         case filters.Any():
             step = engine.add_python_step(number, qtype=ANY)
         case filters.Acl():

@@ -1,4 +1,4 @@
-"""Plugins acl, any, minimal, header and chaos at work: a query, or its answer, in; what becomes of it out."""
+"""Plugins local, dns64, acl, any, minimal, header and chaos at work: a query, or its answer, in; what becomes of it out."""
 
 from __future__ import annotations
 
@@ -9,20 +9,111 @@ import ipaddress
 import random
 import socket
 import struct
+from collections.abc import Mapping
 
 from fastdns import _engine
 from fastdns.config import filters, templates
 from fastdns.dns import constants, names, records
 from fastdns.server import questions, template
 
-QR, AA, RD, RA = 0x8000, 0x0400, 0x0100, 0x0080
+QR, AA, TC, RD, RA = 0x8000, 0x0400, 0x0200, 0x0100, 0x0080
 FLAGS = {"aa": AA, "ra": RA, "rd": RD}
 RCODE_MASK = 0x000F
 EDE_BLOCKED, EDE_FILTERED = 15, 17
 HINFO_TTL = 8482
+LOCAL_TTL = 604800
+LOCAL_ZONES = ("localhost.", "0.in-addr.arpa.", "127.in-addr.arpa.", "255.in-addr.arpa.")
+LOCALHOST, LOCALHOST_NAME, LOCALHOST_WIRE = b"localhost", "localhost.", b"\x09localhost\0"
+LOOPBACK: Mapping[int, bytes] = {constants.Type.A: b"\x7f\0\0\1", constants.Type.AAAA: b"\0" * 15 + b"\1"}
+NO_SOA_TTL = 600
 MAX_TEXT = 255
 VERSION_NAMES = ("version.bind.", "version.server.")
 HOST_NAMES = ("hostname.bind.", "id.server.")
+
+
+def answer_local(query: _engine.Slow) -> bytes:
+    """What is known of this machine; below its zones nothing else exists."""
+    question = questions.read_question(query.wire)
+    name, owner = question.name, question.qname
+    if question.qtype in LOOPBACK and (
+        name == LOCALHOST_NAME or not in_local_zone(name) or name.endswith(".localhost.")
+    ):
+        return write(
+            query, 0, records.Record(owner, question.qtype, constants.Class.IN, LOCAL_TTL, LOOPBACK[question.qtype])
+        )
+    if not in_local_zone(name) or name.endswith(".localhost."):
+        return deny_local(query, owner, 0)
+    zone = next(zone for zone in LOCAL_ZONES if names.is_below(name, zone))
+    if name == zone:
+        if question.qtype == constants.Type.SOA:
+            return write(query, 0, make_soa(owner))
+        if question.qtype == constants.Type.NS:
+            return write(
+                query, 0, records.Record(owner, constants.Type.NS, constants.Class.IN, LOCAL_TTL, LOCALHOST_WIRE)
+            )
+        return deny_local(query, owner, 0)
+    apex = owner[-len(names.to_wire(zone)) :]
+    if name != "1.0.0.127.in-addr.arpa.":
+        return deny_local(query, apex, constants.Rcode.NXDOMAIN)
+    if question.qtype == constants.Type.PTR:
+        return write(query, 0, records.Record(owner, constants.Type.PTR, constants.Class.IN, LOCAL_TTL, LOCALHOST_WIRE))
+    return deny_local(query, apex, 0)
+
+
+def in_local_zone(name: str) -> bool:
+    return any(names.is_below(name, zone) for zone in LOCAL_ZONES)
+
+
+def make_soa(owner: bytes) -> records.Record:
+    numbers = struct.pack(">IIIII", 1, 0, 0, 0, LOCAL_TTL)
+    data = LOCALHOST_WIRE + b"\4root" + LOCALHOST_WIRE + numbers
+    return records.Record(owner, constants.Type.SOA, constants.Class.IN, LOCAL_TTL, data)
+
+
+def deny_local(query: _engine.Slow, apex: bytes, rcode: int) -> bytes:
+    message = records.read_message(write(query, rcode))
+    return records.write_message(dataclasses.replace(message, authority=(make_soa(apex),)))
+
+
+def wants_translation(plugin: filters.Dns64, query: _engine.Slow) -> bool:
+    """Clients on IPv6 do; look-ups of our own don't."""
+    return bool(query.remote[0]) and (plugin.allow_ipv4 or ":" in query.remote[0])
+
+
+def needs_translation(plugin: filters.Dns64, message: records.Message) -> bool:
+    """RFC 6147 sections 5.1.1, 5.1.2."""
+    if message.flags & RCODE_MASK == constants.Rcode.NXDOMAIN:
+        return False
+    return plugin.translate_all or all(record.rtype != constants.Type.AAAA for record in message.answer)
+
+
+def translate(plugin: filters.Dns64, first: records.Message, found: records.Message) -> records.Message:
+    """The answer to the question for A as one to that for AAAA (RFC 6147 sections 5.1.7, 5.3)."""
+    ttl = next((record.ttl for record in first.authority if record.rtype == constants.Type.SOA), NO_SOA_TTL)
+
+    def change(record: records.Record) -> records.Record:
+        if record.rtype != constants.Type.A:
+            return record
+        data = embed(plugin.prefix, record.data)
+        return dataclasses.replace(record, rtype=constants.Type.AAAA, ttl=min(ttl, record.ttl), data=data)
+
+    flags = QR | found.flags & (TC | RCODE_MASK)
+    return dataclasses.replace(
+        first,
+        flags=flags,
+        answer=tuple(map(change, found.answer)),
+        authority=found.authority,
+        additional=found.additional,
+    )
+
+
+def embed(prefix: str, address: bytes) -> bytes:
+    """An IPv4 address behind a prefix; octet 8 stays free (RFC 6052 section 2.2)."""
+    network = ipaddress.IPv6Network(prefix)
+    octets = network.network_address.packed[: network.prefixlen // 8] + address
+    if network.prefixlen < 96:
+        octets = octets[:8] + b"\0" + octets[8:]
+    return octets.ljust(16, b"\0")
 
 
 def decide(plugin: filters.Acl, query: _engine.Slow) -> str:

@@ -19,6 +19,8 @@ HOSTS_ENTRIES, HOSTS_RELOADED, HOSTS_SLOTS = 0, 1, 2  # gauges: entries, unix ti
 HANDLERS = (
     "Errors",
     "Log",
+    "Local",
+    "Dns64",
     "Any",
     "Chaos",
     "Loadbalance",

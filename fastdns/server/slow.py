@@ -118,6 +118,13 @@ class SlowPath:
                 self._engine.resume(query.token, query.step + 1)
             case rewriting.Rewrite():
                 self._take_rewrite(query, step.plugin)
+            case filters.Local():
+                self._engine.reply(query.token, filtering.answer_local(query))
+            case filters.Dns64():
+                if filtering.wants_translation(step.plugin, query):
+                    self.start(self._guard(query, self._translate(query, step.plugin)))
+                else:
+                    self._engine.resume(query.token, query.step + 1)
             case filters.Any():
                 self._engine.reply(query.token, filtering.answer_any(query))
             case filters.Acl():
@@ -182,6 +189,22 @@ class SlowPath:
         else:
             wire, options = filtering.refuse(action, query)
             self._engine.reply(query.token, wire, options=options)
+
+    async def _translate(self, query: _engine.Slow, plugin: filters.Dns64) -> None:
+        """A question for AAAA; where there is none, for A, from the whole server."""
+        found = await self.ask_behind(query, query.wire)
+        if not found:
+            self._engine.reply(query.token, b"")
+            return
+        message = records.read_message(found)
+        if filtering.needs_translation(plugin, message):
+            question = questions.read_question(query.wire)
+            other = await self._look_up_for(query)(question.qname, constants.Type.A)
+            if not other:
+                self._engine.reply_rcode(query.token, SERVFAIL)
+                return
+            message = filtering.translate(plugin, message, records.read_message(other))
+        self._engine.reply(query.token, records.write_message(message))
 
     async def _shorten(self, query: _engine.Slow) -> None:
         found = await self.ask_behind(query, query.wire)

@@ -123,6 +123,36 @@ chaos.test:{$PORT} {
     multisocket 2
     whoami
 }
+localhost:{$PORT} arpa:{$PORT} sub.test:{$PORT} {
+    bind 127.0.0.1
+    local
+    hosts FOLDER/hosts
+}
+six.test:{$PORT} {
+    bind 127.0.0.1
+    dns64 {
+        allow_ipv4
+        prefix 64:1337::/64
+    }
+    template IN A six.test {
+        match ^four\.
+        answer "{{ .Name }} 700 IN A 192.0.2.1"
+        fallthrough
+    }
+    template IN AAAA six.test {
+        match ^both\.
+        answer "{{ .Name }} 60 IN AAAA 2001:db8::1"
+        fallthrough
+    }
+    template IN ANY six.test {
+        match ^none\.
+        rcode NXDOMAIN
+        fallthrough
+    }
+    template IN AAAA six.test {
+        rcode NOERROR
+    }
+}
 cached.test:{$PORT} {
     bind 127.0.0.1
     cache 30
@@ -188,6 +218,37 @@ CASES = [
         "minimal.test. 60 IN SOA ns.minimal.test. h.minimal.test. 1 60 60 60 60",
     ),
     ("version.bind.chaos.test TXT", "NOERROR QR AA RD"),
+    ("localhost A", "NOERROR QR RD", "localhost. 604800 IN A 127.0.0.1"),
+    ("x.localhost AAAA", "NOERROR QR RD", "x.localhost. 604800 IN AAAA ::1"),
+    ("x.localhost MX", "NOERROR QR RD", "x.localhost. 604800 IN SOA localhost. root.localhost. 1 0 0 0 604800"),
+    ("localhost.sub.test A", "NOERROR QR RD", "localhost.sub.test. 604800 IN A 127.0.0.1"),
+    (
+        "localhost.sub.test TXT",
+        "NOERROR QR RD",
+        "localhost.sub.test. 604800 IN SOA localhost. root.localhost. 1 0 0 0 604800",
+    ),
+    ("www.sub.test A", "SERVFAIL QR RD"),
+    ("localhost NS", "NOERROR QR RD", "localhost. 604800 IN NS localhost."),
+    (
+        "127.in-addr.arpa A",
+        "NOERROR QR RD",
+        "127.in-addr.arpa. 604800 IN SOA localhost. root.localhost. 1 0 0 0 604800",
+    ),
+    ("0.in-addr.arpa SOA", "NOERROR QR RD", "0.in-addr.arpa. 604800 IN SOA localhost. root.localhost. 1 0 0 0 604800"),
+    ("1.0.0.127.in-addr.arpa PTR", "NOERROR QR RD", "1.0.0.127.in-addr.arpa. 604800 IN PTR localhost."),
+    (
+        "1.0.0.127.in-addr.arpa A",
+        "NOERROR QR RD",
+        "127.in-addr.arpa. 604800 IN SOA localhost. root.localhost. 1 0 0 0 604800",
+    ),
+    (
+        "2.0.0.127.in-addr.arpa PTR",
+        "NXDOMAIN QR RD",
+        "127.in-addr.arpa. 604800 IN SOA localhost. root.localhost. 1 0 0 0 604800",
+    ),
+    ("four.six.test AAAA", "NOERROR QR RD", "four.six.test. 600 IN AAAA 64:1337::c0:2:100:0"),
+    ("both.six.test AAAA", "NOERROR QR AA RD", "both.six.test. 60 IN AAAA 2001:db8::1"),
+    ("none.six.test AAAA", "NXDOMAIN QR AA RD"),
     ("x.cached.test A", "NOERROR QR AA RD", "x.cached.test. 30 IN A 192.0.2.1"),
 ]
 CHAOS = ".:{$PORT} {\n bind 127.0.0.1\n chaos made-1.0 A-B\n whoami\n}\n"

@@ -12,6 +12,15 @@ from fastdns.config.filters import AclPolicy, AclRule, HeaderRule
     [
         ("any", filters.Any()),
         ("minimal", filters.Minimal()),
+        ("local", filters.Local()),
+        ("local {\n localhost_prefix off\n}", filters.Local(prefix=False)),
+        ("dns64", filters.Dns64()),
+        ("dns64 64:1337::/64", filters.Dns64("64:1337::/64")),
+        ("dns64 64:1337::/64 {\n allow_ipv4\n}", filters.Dns64("64:1337::/64")),
+        (
+            "dns64 {\n prefix 64:1337::/32\n translate_all\n allow_ipv4\n}",
+            filters.Dns64("64:1337::/32", translate_all=True, allow_ipv4=True),
+        ),
         ("chaos", filters.Chaos()),
         ("chaos v b a b", filters.Chaos("v", ("a", "b"))),
         ("multisocket", filters.Multisocket()),
@@ -60,6 +69,16 @@ def test_words(read, lines: str, plugin: model.Plugin) -> None:
     [
         ("any foo", "2 - Error during parsing: Wrong argument count or unexpected line ending after 'foo'"),
         ("any {\n foo\n}", "3 - Error during parsing: unknown property 'foo'"),
+        ("local x", "2 - Error during parsing: Wrong argument count or unexpected line ending after 'x'"),
+        ("local {\n foo\n}", "3 - Error during parsing: unknown property 'foo'"),
+        (
+            "local {\n localhost_prefix x\n}",
+            "3 - Error during parsing: localhost_prefix expects 'on' or 'off', got \"x\"",
+        ),
+        ("dns64 64::/65", '2 - Error during parsing: invalid prefix length "64::/65"'),
+        ("dns64 10.0.0.0/8", "2 - Error during parsing: invalid netmask 32 IPv6 address"),
+        ("dns64 64::", "2 - Error during parsing: invalid CIDR address: 64::"),
+        ("dns64 {\n foo\n}", "3 - Error during parsing: unknown property 'foo'"),
         ("chaos {\n foo\n}", "3 - Error during parsing: unknown property 'foo'"),
         ("multisocket 0", "2 - Error during parsing: num sockets can not be zero or negative: 0"),
         ("multisocket 1025", "2 - Error during parsing: num sockets exceeds maximum (1024): 1025"),
