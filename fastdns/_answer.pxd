@@ -84,6 +84,7 @@ cdef class Answerer(Plan):
     cdef void _note_answer(self, Block* block, const Query* query, const Peer* peer, const uint8_t* answer,
                            size_t answer_size, uint64_t elapsed_ns) noexcept nogil
     cdef void _note_failure(self, Block* block, const Asker* asker, const Answered* answered) noexcept nogil
+    cdef void _note_end(self, const Block* block, const Query* query, const Peer* peer) noexcept nogil
     cdef size_t _limit_of(self, const Block* block, const Query* query, const Peer* peer, bint no_limit) noexcept nogil
     cdef Result _refuse(self, Block* block, const Query* query, uint16_t rcode, uint16_t ede, Writer* out) noexcept nogil
     cdef bint _take_first(self, Block* block, const Query* query, const Peer* peer, bint no_limit, Writer* out,

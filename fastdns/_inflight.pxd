@@ -39,6 +39,7 @@ cpdef enum Failure:
     FAILED_NETWORK = 1      # refused, unreachable
     FAILED_MALFORMED = 2    # only broken replies came
     FAILED_BROKEN = 3       # all upstreams are down, and failfast is set
+    FAILED_NO_PLUGIN = 4    # none of the block answers, so that nobody was asked
 
 cdef struct Answered:
     uint32_t slot           # of the question, until release_question

@@ -31,6 +31,7 @@ class Failure(enum.IntEnum):
     FAILED_NETWORK = 1
     FAILED_MALFORMED = 2
     FAILED_BROKEN = 3
+    FAILED_NO_PLUGIN = 4
 
 @final
 class Inflight:

@@ -78,6 +78,7 @@ from fastdns._inflight cimport (
     EVENT_REPLY,
     FAILED_MALFORMED,
     FAILED_NETWORK,
+    FAILED_NO_PLUGIN,
     Answered,
     Asked,
     Event,
@@ -349,6 +350,16 @@ cdef class Answerer(Plan):
             note.upstream = answered.upstream
             note.peer = asker.peer
 
+    cdef void _note_end(self, const Block* block, const Query* query, const Peer* peer) noexcept nogil:
+        """Note a query that no step of its block has ended."""
+        cdef Note* note = add_note(&self.errors, NOTE_ERROR, query.wire, <size_t>HEADER_SIZE + query.qname_len + 4)
+        if note != NULL:
+            note.block = block.number
+            note.rcode = SERVFAIL
+            note.failure = FAILED_NO_PLUGIN
+            note.group = note.upstream = 0
+            note.peer = peer[0]
+
     cdef size_t _limit_of(self, const Block* block, const Query* query, const Peer* peer, bint no_limit) noexcept nogil:
         """How large an answer may be: RFC 6891 section 6.2.3, and our own bound over UDP."""
         if no_limit or peer.transport != UDP:
@@ -432,8 +443,7 @@ cdef class Answerer(Plan):
             pass
         elif query.qclass != IN and block.classes_at:
             result = self._run_steps(block, block.classes_at - 1, query, peer, NULL, no_limit, out, token)
-        elif (query.qclass != IN and not block.manners & ANY_CLASS) or query.qtype == AXFR or query.qtype == IXFR or (
-                block.step_count == 0):
+        elif (query.qclass != IN and not block.manners & ANY_CLASS) or query.qtype == AXFR or query.qtype == IXFR:
             result = self._refuse(block, query, REFUSED, EDE_NONE, out)
         else:
             self.begun = prepared
@@ -480,6 +490,8 @@ cdef class Answerer(Plan):
                     step.zones.size == 0 or covers(&step.zones, query.name_key, query.qname_len)) and (
                     step.first_label[0] == 0 or memcmp(step.first_label, query.name_key, step.first_label[0] + 1) == 0):
                 return self._slow_down(block, index, SLOW_STEP, query, peer, asker, no_limit, out, token)
+        if block.notes_errors and block.end_rcode == SERVFAIL:
+            self._note_end(block, query, peer)
         return self._refuse(block, query, block.end_rcode, block.end_ede, out)
 
     # --- tables -----------------------------------------------------------------------------------------------------

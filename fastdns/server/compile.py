@@ -145,6 +145,8 @@ def add_block(program: Program, place: metrics.BlockPlace) -> None:
     )
     program.blocks.append(place)
     localplugins.set_manner(program.engine, number, config_block.plugins)
+    if not place.last_plugin and manner is None:
+        localplugins.refuse_all(program.engine, number)
     skydns = found.get(model.SkyDns)
     if isinstance(skydns, model.SkyDns):
         set_manners(program, number, place, skydns)

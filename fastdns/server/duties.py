@@ -198,7 +198,10 @@ class Duties:
     def _write_failures(self) -> None:
         for block, rcode, query, failure, group, upstream, _ in self._engine.error_records():
             question = questions.read_question(query)
-            message = self._describe(failure, group, upstream)
+            if failure == Failure.FAILED_NO_PLUGIN:
+                message = f"plugin/{self._program.blocks[block].last_plugin}: no next plugin found"
+            else:
+                message = self._describe(failure, group, upstream)
             self._failures[block].tell(rcode, question.name, questions.name_type(question.qtype), message)
 
     def _describe(self, failure: int, group: int, upstream: int) -> str:
@@ -233,7 +236,7 @@ class Duties:
         try:
             reply = await self._forwarders[group].exchange(query.wire, is_stream=query.is_stream)
         except errors.UpstreamError as error:
-            self._tell_failure(query, error)
+            self.tell_failure(query, str(error), error.rcode)
             if self._is_silent:
                 self._engine.reply(query.token, b"")
             else:
@@ -242,11 +245,12 @@ class Duties:
         if not self._engine.reply_upstream(query.token, reply.wire):
             self._engine.reply_rcode(query.token, SERVFAIL, EDE_NETWORK)
 
-    def _tell_failure(self, query: _engine.Slow, error: errors.UpstreamError) -> None:
+    def tell_failure(self, query: _engine.Slow, message: str, rcode: int = SERVFAIL) -> None:
+        """What plugin errors, if the block has it, logs of a query that Python could not answer."""
         log = self._failures.get(query.block)
         if log is not None:
             question = questions.read_question(query.wire)
-            log.tell(error.rcode, question.name, questions.name_type(question.qtype), str(error))
+            log.tell(rcode, question.name, questions.name_type(question.qtype), message)
 
     # --- plugin loop --------------------------------------------------------------------------------------------------------
 

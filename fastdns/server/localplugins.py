@@ -34,6 +34,13 @@ def set_manner(engine: _engine.Engine, number: int, plugins: tuple[model.Plugin,
             set_rules(engine, number, plugin)
 
 
+def refuse_all(engine: _engine.Engine, number: int) -> None:
+    """A block in which no plugin looks at queries, as CoreDNS has it."""
+    engine.set_manner(
+        number, error_flags=0, fails_silently=False, finds_known=False, end_rcode=REFUSED, end_ede=EDE_NONE
+    )
+
+
 def set_rules(engine: _engine.Engine, number: int, rules: local.ReplyRules) -> None:
     engine.set_rules(
         number,

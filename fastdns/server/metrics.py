@@ -38,6 +38,10 @@ HANDLERS = (
 )
 
 
+# They pass queries on, too, but stand before prometheus.
+FIRST_HANDLERS = ("Cancel", "Bufsize", "Prometheus")
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class PluginKey:
     """One plugin of one Corefile block, whatever the number of its zones: `owner` is the block of the first of them."""
@@ -54,6 +58,7 @@ class BlockPlace:
     server: str
     zone: str
     plugin: str
+    last_plugin: str  # whose word it is that no plugin is left; empty: none of the block looks at queries
     is_exposed: bool  # plugin prometheus is there
 
 
@@ -159,6 +164,7 @@ def place_block(config: model.Config, index: int, listener: model.Listener, firs
         server=name_server(listener),
         zone=block.zone,
         plugin=next((name.lower() for name in names if name in HANDLERS), ""),
+        last_plugin=next((name.lower() for name in reversed(names) if name in (*FIRST_HANDLERS, *HANDLERS)), ""),
         is_exposed="Prometheus" in names,
     )
 

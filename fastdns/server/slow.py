@@ -234,6 +234,7 @@ class SlowPath:
         try:
             other = rewrite.make_query(query.wire, question, rewritten)
         except ValueError:  # no name any more
+            self._worker.duties.tell_failure(query, f"invalid name after rewrite: {rewritten.name}")
             self._engine.reply_rcode(query.token, SERVFAIL)
             return
         if rewritten.qclass != constants.Class.IN:
@@ -256,7 +257,7 @@ class SlowPath:
             self._engine.reply_rcode(query.token, SERVFAIL)
             return
         except ValueError as error:
-            logger.debug("plugin/template: %s", error)
+            self._worker.duties.tell_failure(query, str(error))
             self._engine.reply_rcode(query.token, SERVFAIL)
             return
         if answer is None:

@@ -323,3 +323,51 @@ def test_acl_says_why_only_to_those_who_can_read_it(server: DnsServer) -> None:
     """RFC 6891 section 6.1.1; CoreDNS adds an OPT that was not asked for."""
     if isinstance(server, Fastdns):
         assert ask(server, "x.acl.test AAAA", with_edns=False) == ("REFUSED QR RD",)
+
+
+ENDS = {  # what a block is made of, and how it ends a query that nothing in it answers
+    "errors": "SERVFAIL",
+    "log": "SERVFAIL",
+    "bufsize": "SERVFAIL",
+    "cancel": "SERVFAIL",
+    "loadbalance": "SERVFAIL",
+    "cache": "SERVFAIL",
+    "any": "SERVFAIL",
+    "loop": "SERVFAIL",
+    "debug": "REFUSED",
+    "reload": "REFUSED",
+    "": "REFUSED",
+}
+
+
+@pytest.mark.parametrize("peer", ["fastdns", pytest.param("coredns", marks=pytest.mark.peers("coredns"))])
+def test_a_query_that_no_plugin_answers(tmp_path: pathlib.Path, peer: str) -> None:
+    blocks = [f"{word or 'nothing'}.test:{{$PORT}} {{\n    bind 127.0.0.1\n    {word}\n}}\n" for word in ENDS]
+    with make_server(peer, tmp_path, "".join(blocks)) as running:
+        ends = {word: ask(running, f"x.{word or 'nothing'}.test A", with_edns=False)[0].split()[0] for word in ENDS}
+        assert ends == ENDS
+
+
+FAILING = """.:{$PORT} {
+    bind 127.0.0.1
+    errors
+    rewrite name exact invalid.test a..b
+    template IN A bad.test {
+        answer "{{ .Name }} 60 IN A 1.2.3.456"
+    }
+    forward example.org 127.0.0.1:1
+}
+"""
+
+
+@pytest.mark.parametrize("peer", ["fastdns", pytest.param("coredns", marks=pytest.mark.peers("coredns"))])
+def test_errors_tells_of_them(tmp_path: pathlib.Path, peer: str) -> None:
+    with make_server(peer, tmp_path, FAILING) as running:
+        for name in ("nobody.test", "x.bad.test", "invalid.test"):
+            assert ask(running, f"{name} A", with_edns=False) == ("SERVFAIL QR RD",)
+        lines = [
+            "[ERROR] plugin/errors: 2 nobody.test. A: plugin/forward: no next plugin found",
+            "[ERROR] plugin/errors: 2 x.bad.test. A: ",
+            "[ERROR] plugin/errors: 2 invalid.test. A: invalid name after rewrite: a..b.",
+        ]
+        wait_until(lambda: all(line in running.log() for line in lines), timeout=3, what="the log")

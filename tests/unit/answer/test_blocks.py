@@ -6,6 +6,7 @@ import pytest
 
 from fastdns._counters import BlockSlot, Counters, WorkerSlot, find_type_slot
 from fastdns._engine import Engine
+from fastdns._inflight import Failure
 from tests.unit import deltas, engines
 from tests.unit.engines import BLOCK, World
 
@@ -47,8 +48,23 @@ def test_ds_is_the_parent_s(world: World, name: str, zone: int) -> None:
     assert world.ask(name, "DS").authority[0].ttl == zone
 
 
-def test_block_without_steps_refuses() -> None:
-    assert World().ask("a.example").rcode() == dns.rcode.REFUSED
+@pytest.mark.parametrize("rcode", [dns.rcode.SERVFAIL, dns.rcode.REFUSED])
+def test_block_without_steps_ends_as_it_is_told(rcode: dns.rcode.Rcode) -> None:
+    made = World()
+    made.engine.set_manner(
+        made.block, error_flags=0, fails_silently=False, finds_known=False, end_rcode=rcode, end_ede=0xFFFF
+    )
+    assert made.ask("a.example").rcode() == rcode
+
+
+def test_what_no_step_ends_is_noted() -> None:
+    made = World()
+    made.block = made.add_block("example", counters=BLOCK + 200, errors=True)
+    made.listen(made.block)
+    assert made.ask("a.example").rcode() == dns.rcode.SERVFAIL
+    ((block, rcode, question, failure, *_),) = made.engine.error_records()
+    assert (block, rcode, failure) == (made.block, dns.rcode.SERVFAIL, Failure.FAILED_NO_PLUGIN)
+    assert b"\1a\7example\0" in question
 
 
 def test_no_such_listener(world: World) -> None:
