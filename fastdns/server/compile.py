@@ -79,13 +79,14 @@ class Program:
     spreads: dict[metrics.PluginKey, int] = dataclasses.field(default_factory=dict)
     singles: dict[metrics.PluginKey, int] = dataclasses.field(default_factory=dict)  # the first group of each spread
     names: dict[int, local.LocalNames] = dataclasses.field(default_factory=dict)  # by table
+    counts: dict[metrics.PluginKey, metrics.CountsPlace] = dataclasses.field(default_factory=dict)
     udp_max: int = UDP_OURS  # octets of the largest answer over UDP, of all blocks
     upstream_slots: list[metrics.GroupPlace] = dataclasses.field(default_factory=list)  # by group
 
 
 def build(config: model.Config, counters: _counters.Counters) -> Program:
     layout = metrics.lay_out(config)
-    program = Program(_engine.Engine(counters), config)
+    program = Program(_engine.Engine(counters), config, counts=layout.counts)
     for cluster in find_clusters(config):
         program.clusters.append(cluster)
         # Until control tells more, its zones are known to be ours: SERVFAIL, and nothing of them goes upstream.

@@ -150,6 +150,12 @@ KNOWN: dict[str, Family] = {
         "histogram", "Histogram of the time (in seconds) each request took.", (), SLIM_BOUNDS
     ),
     "coredns_health_request_failures_total": Family("counter", "The number of times the health check failed."),
+    metrics.ACL_ALLOWED: Family("counter", "Counter of DNS requests being allowed.", ("server", "view")),
+    metrics.ACL_COUNTS["block"]: Family("counter", "Counter of DNS requests being blocked.", SERVER),
+    metrics.ACL_COUNTS["filter"]: Family("counter", "Counter of DNS requests being filtered.", SERVER),
+    metrics.ACL_COUNTS["drop"]: Family("counter", "Counter of DNS requests being dropped.", SERVER),
+    metrics.LOCALHOST: Family("counter", "Counter of special localhost subdomain requests."),
+    metrics.TRANSLATED: Family("counter", "Counter of DNS requests translated by dns64.", ("server",)),
     "coredns_hosts_entries": Family("gauge", "The combined number of entries in hosts and Corefile.", ("hostsfile",)),
     "coredns_hosts_reload_timestamp_seconds": Family("gauge", "The timestamp of the last reload of hosts file."),
     "coredns_nodecache_setup_errors_total": Family(
@@ -286,8 +292,13 @@ def read_worker(layout: metrics.Layout, slots: Slots, totals: Totals) -> None:
         totals.raise_to("coredns_hosts_entries", slots[hosts.first + metrics.HOSTS_ENTRIES], (hosts.path,))
         reloaded = slots[hosts.first + metrics.HOSTS_RELOADED] / 1e3
         totals.raise_to("coredns_hosts_reload_timestamp_seconds", reloaded)
+    for counts in layout.counts.values():
+        for index, (family, names) in enumerate(counts.series):
+            if slots[counts.first + index]:  # as in CoreDNS there is none before the first
+                totals.add(family, slots[counts.first + index], names)
     if layout.systems >= 0:
         read_systems(slots, layout.systems, layout.systems_prefix, totals)
+    totals.add(metrics.LOCALHOST, 0)  # which CoreDNS has without the plugin, too
     read_process(slots, totals)
 
 

@@ -64,6 +64,11 @@ def in_local_zone(name: str) -> bool:
     return any(names.is_below(name, zone) for zone in LOCAL_ZONES)
 
 
+def is_localhost(name: str) -> bool:
+    """Names besides the zones' own, which CoreDNS counts."""
+    return name != LOCALHOST_NAME and (name.endswith(".localhost.") or not in_local_zone(name))
+
+
 def make_soa(owner: bytes) -> records.Record:
     numbers = struct.pack(">IIIII", 1, 0, 0, 0, LOCAL_TTL)
     data = LOCALHOST_WIRE + b"\4root" + LOCALHOST_WIRE + numbers
@@ -116,23 +121,24 @@ def embed(prefix: str, address: bytes) -> bytes:
     return octets.ljust(16, b"\0")
 
 
-def decide(plugin: filters.Acl, query: _engine.Slow) -> str:
-    """allow, block, filter or drop. Look-ups of our own, which have no client, are allowed."""
+def decide(plugin: filters.Acl, query: _engine.Slow) -> tuple[str, str]:
+    """allow, block, filter or drop, and the zone whose rule says so. Look-ups of our own, which have no client, are allowed."""
     if not query.remote[0]:
-        return "allow"
+        return "allow", ""
     question = questions.read_question(query.wire)
     address = ipaddress.ip_address(query.remote[0].partition("%")[0])
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
     for rule in plugin.rules:
-        if not any(names.is_below(question.name, zone) for zone in rule.zones):
+        zone = template.find_zone(rule.zones, question.name)
+        if not zone:
             continue
         for policy in rule.policies:
             if policy.types and question.qtype not in policy.types:
                 continue
             if not policy.networks or any(address in one for one in read_networks(policy.networks)):
-                return policy.action
-    return "allow"
+                return policy.action, zone
+    return "allow", ""
 
 
 @functools.lru_cache(maxsize=1024)

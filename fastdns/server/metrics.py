@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Iterator
 
 from fastdns._counters import BlockSlot, CacheSlot, GroupSlot, SystemDimension, SystemSlot, UpstreamSlot, WorkerSlot
-from fastdns.config import model
+from fastdns.config import filters, model
 
 SINGLE_SLOTS = GroupSlot.GROUP_SLOTS + UpstreamSlot.UPSTREAM_SLOTS
 HOSTS_ENTRIES, HOSTS_RELOADED, HOSTS_SLOTS = 0, 1, 2  # gauges: entries, unix time in milliseconds
@@ -37,6 +37,15 @@ HANDLERS = (
     "Whoami",
 )
 
+
+ACL_ALLOWED = "coredns_acl_allowed_requests_total"
+ACL_COUNTS = {
+    "block": "coredns_acl_blocked_requests_total",
+    "filter": "coredns_acl_filtered_requests_total",
+    "drop": "coredns_acl_dropped_requests_total",
+}
+LOCALHOST = "coredns_local_localhost_requests_total"
+TRANSLATED = "coredns_dns64_requests_translated_total"
 
 # They pass queries on, too, but stand before prometheus.
 FIRST_HANDLERS = ("Cancel", "Bufsize", "Prometheus")
@@ -86,6 +95,17 @@ class HostsPlace:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class CountsPlace:
+    """A slot for each series, (family, labels), of a plugin that works in Python."""
+
+    first: int
+    series: tuple[tuple[str, tuple[str, ...]], ...]
+
+    def slot_of(self, family: str, *labels: str) -> int:
+        return self.first + self.series.index((family, labels))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Layout:
     """The slots of one worker."""
 
@@ -93,6 +113,7 @@ class Layout:
     caches: dict[PluginKey, CachePlace]
     groups: dict[PluginKey, GroupPlace]
     hosts: dict[PluginKey, HostsPlace]
+    counts: dict[PluginKey, CountsPlace]
     systems: int  # where kube-dns's systems start; -1: there are none
     systems_prefix: str  # of their families
     slots: int
@@ -107,6 +128,7 @@ def lay_out(config: model.Config) -> Layout:
     caches: dict[PluginKey, CachePlace] = {}
     groups: dict[PluginKey, GroupPlace] = {}
     hosts: dict[PluginKey, HostsPlace] = {}
+    counts: dict[PluginKey, CountsPlace] = {}
     for block, key, plugin in walk_plugins(config):
         if isinstance(plugin, model.Cache) and key not in caches:
             caches[key] = CachePlace(at, name_server(block.listeners[0]), ",".join(plugin.zones))
@@ -117,11 +139,29 @@ def lay_out(config: model.Config) -> Layout:
         elif isinstance(plugin, model.Hosts) and key not in hosts:
             hosts[key] = HostsPlace(at, plugin.path)
             at += HOSTS_SLOTS
+        elif key not in counts and (series := name_series(block, plugin)):
+            counts[key] = CountsPlace(at, series)
+            at += len(series)
     systems, prefix = -1, ""
     kubedns = [one for block in config.blocks for one in block.plugins if isinstance(one, model.KubeDnsPages)]
     if kubedns:
         systems, at, prefix = at, at + SystemDimension.SYSTEMS * SystemSlot.SYSTEM_SLOTS, kubedns[0].metrics_prefix
-    return Layout(tuple(blocks), caches, groups, hosts, systems, prefix, at)
+    return Layout(tuple(blocks), caches, groups, hosts, counts, systems, prefix, at)
+
+
+def name_series(block: model.ServerBlock, plugin: model.Plugin) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """What a plugin that works in Python counts."""
+    server = name_server(block.listeners[0])
+    match plugin:
+        case filters.Acl():
+            zones = dict.fromkeys(zone for rule in plugin.rules for zone in rule.zones)
+            refused = [(family, (server, zone, "")) for family in ACL_COUNTS.values() for zone in zones]
+            return ((ACL_ALLOWED, (server, "")), *refused)
+        case filters.Local():
+            return ((LOCALHOST, ()),)
+        case filters.Dns64():
+            return ((TRANSLATED, (server,)),)
+    return ()
 
 
 def place_group(plugin: model.Forward, first: int) -> GroupPlace:

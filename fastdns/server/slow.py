@@ -119,6 +119,8 @@ class SlowPath:
             case rewriting.Rewrite():
                 self._take_rewrite(query, step.plugin)
             case filters.Local():
+                if filtering.is_localhost(questions.read_question(query.wire).name):
+                    self._count(query, step.plugin, metrics.LOCALHOST)
                 self._engine.reply(query.token, filtering.answer_local(query))
             case filters.Dns64():
                 if filtering.wants_translation(step.plugin, query):
@@ -183,10 +185,13 @@ class SlowPath:
         self._engine.reply(query.token, head + query.wire[questions.HEADER_SIZE : question.size])
 
     def _take_acl(self, query: _engine.Slow, plugin: filters.Acl) -> None:
-        action = filtering.decide(plugin, query)
+        action, zone = filtering.decide(plugin, query)
+        server = self._server_of(query)
         if action == "allow":
+            self._count(query, plugin, metrics.ACL_ALLOWED, server, "")
             self._engine.resume(query.token, query.step + 1)
         else:
+            self._count(query, plugin, metrics.ACL_COUNTS[action], server, zone, "")
             wire, options = filtering.refuse(action, query)
             self._engine.reply(query.token, wire, options=options)
 
@@ -203,6 +208,8 @@ class SlowPath:
             if not other:
                 self._engine.reply_rcode(query.token, SERVFAIL)
                 return
+            server = self._server_of(query)
+            self._count(query, plugin, metrics.TRANSLATED, server)
             message = filtering.translate(plugin, message, records.read_message(other))
         self._engine.reply(query.token, records.write_message(message))
 
@@ -264,12 +271,28 @@ class SlowPath:
             self._engine.resume(query.token, query.step + 1)
             return
         wire = records.write_message(answer.message)
-        if not (self._is_cached(query.block) and not answer.options and self._engine.reply_upstream(query.token, wire)):
+        if not (self._is_cached(query) and not answer.options and self._engine.reply_upstream(query.token, wire)):
             self._engine.reply(query.token, wire, options=answer.options)
 
-    def _is_cached(self, block: int) -> bool:
-        plugins = self._worker.setup.config.blocks[self._worker.program.blocks[block].block].plugins
+    def _is_cached(self, query: _engine.Slow) -> bool:
+        plugins = self._worker.setup.config.blocks[self._block_of(query)].plugins
         return any(isinstance(plugin, model.Cache) for plugin in plugins)
+
+    def _block_of(self, query: _engine.Slow) -> int:
+        """Of the configuration; the engine has one for each of its listeners."""
+        return self._worker.program.blocks[query.block].block
+
+    def _server_of(self, query: _engine.Slow) -> str:
+        """The server that a query's plugins are counted for: that of the first zone of their Corefile block."""
+        config = self._worker.setup.config
+        owner = metrics.key_of(config, self._block_of(query), 0).owner
+        return metrics.name_server(config.blocks[owner].listeners[0])
+
+    def _count(self, query: _engine.Slow, plugin: model.Plugin, family: str, *labels: str) -> None:
+        config, block = self._worker.setup.config, self._block_of(query)
+        position = config.blocks[block].plugins.index(plugin)
+        place = self._worker.program.counts[metrics.key_of(config, block, position)]
+        self._worker.counters.add(place.slot_of(family, *labels))
 
     def _look_up_for(self, query: _engine.Slow) -> LookUp:
         """How the plugin that has a query asks the whole server for another name; of a chain that is too long, nothing."""

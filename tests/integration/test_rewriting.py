@@ -371,3 +371,69 @@ def test_errors_tells_of_them(tmp_path: pathlib.Path, peer: str) -> None:
             "[ERROR] plugin/errors: 2 invalid.test. A: invalid name after rewrite: a..b.",
         ]
         wait_until(lambda: all(line in running.log() for line in lines), timeout=3, what="the log")
+
+
+COUNTED = """.:{$PORT} {
+    bind 127.0.0.1
+    prometheus 127.0.0.1:{$METRICS}
+    local
+    dns64 {
+        allow_ipv4
+    }
+    acl test {
+        block type TXT
+        filter type MX
+    }
+    acl a.test {
+        drop type SRV
+    }
+    template IN A test {
+        answer "{{ .Name }} 60 IN A 192.0.2.1"
+    }
+}
+"""
+COUNTS = {
+    'coredns_acl_allowed_requests_total{server="S",view=""}': 1,
+    'coredns_acl_blocked_requests_total{server="S",view="",zone="test."}': 2,
+    'coredns_acl_filtered_requests_total{server="S",view="",zone="test."}': 1,
+    'coredns_acl_dropped_requests_total{server="S",view="",zone="a.test."}': 1,
+    "coredns_local_localhost_requests_total": 2,
+}
+
+
+@pytest.mark.parametrize("peer", ["fastdns", pytest.param("coredns", marks=pytest.mark.peers("coredns"))])
+def test_counts(tmp_path: pathlib.Path, peer: str) -> None:
+    with make_server(peer, tmp_path, COUNTED) as running:
+        before = read_counts(running)
+        for question in ("a.test A", "a.test TXT", "b.test TXT", "b.test MX", "a.test SRV"):
+            ask(running, question, with_edns=False)
+        for question in ("x.localhost A", "localhost.test MX", "localhost A"):
+            ask(running, question, with_edns=False)
+        after = read_counts(running)
+        assert {name: value - before.get(name, 0) for name, value in after.items() if name in COUNTS} == COUNTS
+        assert not [name for name in after if name.startswith("coredns_dns64")]
+
+
+def read_counts(server: DnsServer) -> dict[str, float]:
+    lines = [line.rsplit(" ", 1) for line in server.metrics().splitlines() if not line.startswith("#")]
+    return {name.replace(f"dns://127.0.0.1:{server.port}", "S"): float(value) for name, value in lines}
+
+
+TWO_PORTS = """first.test:{$PORT} second.test:{$HEALTH} {
+    bind 127.0.0.1
+    acl {
+        block type TXT
+    }
+    whoami
+}
+"""
+
+
+def test_blocks_of_two_ports_count_together(tmp_path: pathlib.Path) -> None:
+    with make_server("fastdns", tmp_path, TWO_PORTS) as running:
+        query = dns.message.make_query("x.second.test", "TXT")
+        answer = dns.query.udp(query, "127.0.0.1", port=int(running._env["HEALTH"]), timeout=3)
+        assert answer.rcode() == dns.rcode.REFUSED
+        query = dns.message.make_query("x.second.test", "A")
+        answer = dns.query.udp(query, "127.0.0.1", port=int(running._env["HEALTH"]), timeout=3)
+        assert answer.rcode() == dns.rcode.NOERROR

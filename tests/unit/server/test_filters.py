@@ -61,4 +61,4 @@ ACL = filters.Acl(
     ],
 )
 def test_first_policy_that_fits_decides(name: bytes, qtype: int, remote: str, action: str) -> None:
-    assert filtering.decide(ACL, query(name, qtype, remote)) == action
+    assert filtering.decide(ACL, query(name, qtype, remote))[0] == action
