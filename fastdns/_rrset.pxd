@@ -17,6 +17,7 @@ cpdef enum DataFlag:
     ANY_TYPE = 128
     ALIVE = 256
     HIDDEN = 512
+    NAMELESS = 1024
     PTR_NXDOMAIN = 64
 
 cpdef enum Form:

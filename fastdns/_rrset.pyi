@@ -12,6 +12,7 @@ class DataFlag(enum.IntEnum):
     ANY_TYPE = 128
     ALIVE = 256
     HIDDEN = 512
+    NAMELESS = 1024
     PTR_NXDOMAIN = 64
 
 class Form(enum.IntEnum):

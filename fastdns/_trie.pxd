@@ -19,7 +19,8 @@ A delta is a run of operations. Integers in network order; names canonical (lowe
                 64 STARS           a name with a label `*` in it that isn't there is Python's to answer (kube-dns)
                128 PARTIAL         a truncated answer holds the records that fit, and fills no message whole (kube-dns)
                512 OWN_SPELLING    the zone's name is spelt as here, not as in the question (kube-dns)
-              1024 SRV_GLUE        SRV brings its targets' addresses along (kube-dns)
+              1024 SRV_GLUE        SRV and MX bring their targets' addresses along (kube-dns, dnsmasq)
+              2048 STAR_ENDINGS    a label `*END` stands for every label that ends so, with all below it (dnsmasq)
                256 MISS_PASSES     a name or a type that isn't there is the next step's; every type follows a CNAME, which
                                    goes alone if it leads to nothing (dnsmasq)
     positive, nodata, nxdomain     header flags (AA, RA) of each outcome
@@ -38,6 +39,7 @@ A delta is a run of operations. Integers in network order; names canonical (lowe
                128 ANY_TYPE        every type is answered with the first set
                256 ALIVE           for NameTable.holds: a Service that has endpoints
                512 HIDDEN          the name isn't there for questions, but its addresses are for glue
+              1024 NAMELESS        what it holds makes no known name of it: an upstream may deny it (dnsmasq)
     set          u16 type  u8 form  u32 ttl  u16 count  u32 size  octets
     form         0 FIXED     count record data of equal size (A, AAAA)
                  1 WHOLE     count times: u16 size, record data with whole, uncompressed names
@@ -85,6 +87,7 @@ cpdef enum ZoneFlag:
     PARTIAL = 128
     OWN_SPELLING = 512
     SRV_GLUE = 1024
+    STAR_ENDINGS = 2048
     MISS_PASSES = 256
 
 cdef struct Child:

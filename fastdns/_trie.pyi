@@ -24,6 +24,7 @@ class ZoneFlag(enum.IntEnum):
     PARTIAL = 128
     OWN_SPELLING = 512
     SRV_GLUE = 1024
+    STAR_ENDINGS = 2048
     MISS_PASSES = 256
 
 _Sets = list[tuple[int, int, int, int, bytes]]

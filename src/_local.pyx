@@ -40,6 +40,7 @@ from fastdns._rrset cimport (
     FIXED,
     HIDDEN,
     IN_PYTHON,
+    NAMELESS,
     ONLY_THESE,
     POD_ADDRESSES,
     PRIMARY_ZONED,
@@ -64,6 +65,7 @@ from fastdns._trie cimport (
     SOA_APEX_ONLY,
     SRV_GLUE,
     STARS,
+    STAR_ENDINGS,
     WILDCARD_ONE_LABEL,
     Match,
     Node,
@@ -97,7 +99,11 @@ cdef enum:
     POINTER = 0xC000
     POINTER_MAX = 0x3FFF
     TTL_AT = 6              # of a record whose owner is a pointer
+    LABEL_MAX = 63
+    MX = 15
+    MX_TARGET_AT = 2        # in record data, RFC 1035 section 3.3.9
     SRV_TARGET_AT = 6       # in record data, RFC 2782
+    TARGETS_MAX = 16        # whose addresses are told once, with MISS_PASSES
     OPT_SIZE = 11
     SOA_MINIMUM_AT = 12     # in soa_tail
     EDE_SIZE = 6
@@ -217,9 +223,26 @@ cdef Outcome _decide_data(Finding* finding, const NameData* data, uint16_t qtype
     return PASS if finding.zone.flags & MISS_PASSES else NODATA
 
 
-cdef const Node* _wildcard_of(const Finding* finding, const Match* match) noexcept nogil:
+cdef const Node* _ending_of(const Table* table, const Node* above, const uint8_t* label) noexcept nogil:
+    """The child `*END` with the longest END that a label ends in; `*` last, which stands for all."""
+    cdef uint8_t star[64]
+    cdef uint8_t skipped
+    cdef const Node* found
+    star[1] = 42
+    for skipped in range(label[0] == LABEL_MAX, label[0] + 1):
+        star[0] = label[0] - skipped + 1
+        memcpy(&star[2], label + 1 + skipped, label[0] - skipped)
+        found = find_child(table, above, star)
+        if found != NULL:
+            return found
+    return NULL
+
+
+cdef const Node* _wildcard_of(const Finding* finding, const Query* query, const Match* match) noexcept nogil:
     """The `*` that stands for the name, if there is one (RFC 4592; with WILDCARD_ONE_LABEL as CoreDNS's hosts)."""
     cdef uint8_t star[2]
+    if finding.zone.flags & STAR_ENDINGS and match.remaining:
+        return _ending_of(finding.table, match.node, query.name_key + query.label_at[match.remaining - 1])
     star[0] = 1
     star[1] = 42
     if match.remaining == 1 or (match.remaining and not finding.zone.flags & WILDCARD_ONE_LABEL):
@@ -249,7 +272,7 @@ cdef Outcome _decide_below(Finding* finding, const Query* query, const Match* ma
             label = query.name_key + query.label_at[match.remaining - 1]
             if _take_pod(finding, label, query.name_key + finding.zone_at):
                 return _decide_service(finding, finding.pod, finding.pod_len, query.qtype)
-    star = _wildcard_of(finding, match)
+    star = _wildcard_of(finding, query, match)
     if star != NULL and star.data != NULL:
         return _decide_data(finding, star.data, query.qtype)
     return _miss(finding)
@@ -260,7 +283,7 @@ cdef Outcome _decide_exact(Finding* finding, const Query* query, const Match* ma
     cdef const Node* star
     if match.node.data != NULL:
         return _decide_data(finding, match.node.data, query.qtype)
-    star = _wildcard_of(finding, match)
+    star = _wildcard_of(finding, query, match)
     if star != NULL and star.data != NULL:
         return _decide_data(finding, star.data, query.qtype)
     if finding.zone.flags & ENT_NODATA and match.node.child_count and not finding.zone.flags & MISS_PASSES:
@@ -428,13 +451,15 @@ cdef bint is_known(const Table* table, const uint8_t* name_key, uint16_t name_le
     if match.zone == NULL:
         return False
     node = match.node
-    if match.remaining:
+    if match.remaining and match.zone.flags & STAR_ENDINGS:
+        node = _ending_of(table, match.node, name_key + labels[match.remaining - 1])
+    elif match.remaining:
         star[0] = 1
         star[1] = 42
         node = find_child(table, match.node, star)
     elif match.zone.flags & ENT_NODATA and node.child_count and name_len > 1:
         return True
-    return node != NULL and node.data != NULL and node.data.set_count > 0
+    return node != NULL and node.data != NULL and node.data.set_count > 0 and not node.data.flags & NAMELESS
 
 
 # --- encode ---------------------------------------------------------------------------------------------------------
@@ -535,12 +560,22 @@ cdef uint16_t _write_set(Writer* writer, const Query* query, const Finding* find
     return _write_variable(writer, data, records, zone, query.qname_len - finding.zone_at, owner, ttl)
 
 
+cdef bint _is_among(const Node* node, const Node** nodes, uint8_t count) noexcept nogil:
+    cdef uint8_t index
+    for index in range(count):
+        if nodes[index] == node:
+            return True
+    return False
+
+
 cdef uint16_t _write_target_glue(Writer* writer, const Finding* finding, uint32_t ttl, size_t answer_at,
                                  uint16_t target_at) noexcept nogil:
     """The addresses that the table has of the names in the set just written from `answer_at`.
 
-    The names stand behind `target_at` octets of each record's data.
+    The names stand behind `target_at` octets of each record's data. With MISS_PASSES each is told of once, as dnsmasq does.
     """
+    cdef const Node* told[TARGETS_MAX]
+    cdef uint8_t told_count = 0
     cdef Reader reader = reader_over(writer.data, writer.pos)
     cdef uint8_t target[256]
     cdef uint8_t labels[128]
@@ -573,6 +608,11 @@ cdef uint16_t _write_target_glue(Writer* writer, const Finding* finding, uint32_
         find_name(finding.table, target, labels, label_count, &match)
         if match.zone == NULL or match.remaining or match.node.data == NULL:
             continue
+        if finding.zone.flags & MISS_PASSES and told_count < TARGETS_MAX:
+            if _is_among(match.node, told, told_count):
+                continue
+            told[told_count] = match.node
+            told_count += 1
         for index in range(match.node.data.set_count):
             records = &sets_of(match.node.data)[index]
             if records.form == FIXED:
@@ -669,9 +709,10 @@ cdef void _write_positive(Writer* writer, const Query* query, const Finding* fin
         return
     if finding.records.rtype == NS:
         counts.additional = _write_target_glue(writer, finding, ttl, start, 0)
-    elif finding.records.rtype == SRV and finding.zone.flags & SRV_GLUE:
+    elif (finding.records.rtype == SRV or finding.records.rtype == MX) and finding.zone.flags & SRV_GLUE:
         answer_end = writer.pos
-        counts.additional = _write_target_glue(writer, finding, ttl, start, SRV_TARGET_AT)
+        counts.additional = _write_target_glue(writer, finding, ttl, start,
+                                               SRV_TARGET_AT if finding.records.rtype == SRV else MX_TARGET_AT)
         if writer.failed:
             rewind_to(writer, answer_end)       # glue that does not fit is left out (RFC 2181 section 9)
             counts.additional = 0

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memset
 
 import struct
 
@@ -18,7 +18,22 @@ from fastdns._trie cimport NameTable, Table
 from fastdns._wire cimport load_u16
 
 
+cdef enum:
+    STAR = 42
+
 # --- lists of zones -------------------------------------------------------------------------------------------------
+
+cdef bint _has_ending(const uint8_t* name_key, uint16_t name_len, const uint8_t* zone, uint16_t zone_len) noexcept nogil:
+    """True if the name is in a zone `*END.REST`: a label of it that ends so stands before REST (dnsmasq)."""
+    cdef uint16_t rest_len = zone_len - zone[0] - 1
+    cdef uint8_t end_len = zone[0] - 1
+    cdef uint16_t at = 0
+    if name_len <= rest_len or not is_below(name_key, name_len, zone + 1 + zone[0], rest_len):
+        return False
+    while at + 1 + name_key[at] < name_len - rest_len:
+        at += name_key[at] + 1
+    return name_key[at] >= end_len and memcmp(name_key + at + 1 + name_key[at] - end_len, zone + 2, end_len) == 0
+
 
 cdef bint covers(const ZoneList* zones, const uint8_t* name_key, uint16_t name_len) noexcept nogil:
     """True if the name is at or below one of the zones."""
@@ -27,6 +42,8 @@ cdef bint covers(const ZoneList* zones, const uint8_t* name_key, uint16_t name_l
     while at + 2 <= zones.size:
         size = load_u16(zones.octets + at)
         if is_below(name_key, name_len, zones.octets + at + 2, size):
+            return True
+        if size > 2 and zones.octets[at + 3] == STAR and _has_ending(name_key, name_len, zones.octets + at + 2, size):
             return True
         at += <size_t>size + 2
     return False

@@ -10,12 +10,13 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Record:
-    """`data` is a record's data on the wire, names in it whole."""
+    """`data` is a record's data on the wire, names in it whole. Not `makes_known`: upstreams may still deny the name."""
 
     owner: str
     rtype: int
     data: bytes
     ttl: int | None = None  # None: the plugin's
+    makes_known: bool = True
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class LocalNames:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Domain:
-    """A name and all below it. `is_denied`: nothing of it exists; `is_passed`: nothing of it is answered here."""
+    """A name and all below it; `*END.REST`: each name whose label before REST ends so, and all below. `is_denied`: nothing of it exists; `is_passed`: nothing of it is answered here."""
 
     name: str
     addresses: tuple[str, ...] = ()

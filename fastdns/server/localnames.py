@@ -21,8 +21,13 @@ logger = logging.getLogger(__name__)
 # Of fastdns/_trie.pxd and fastdns/_rrset.pxd.
 MISS_PASSES = 256
 PTR_NXDOMAIN = 64
+NAMELESS = 1024
+SRV_GLUE = 1024
+STAR_ENDINGS = 2048
 AA, RA = 0x0400, 0x0080
 ROOT = b"\0"
+STAR_LABEL = b"\1*"
+LABEL_MAX = 63
 NO_SOA_DATA = deltas.soa_data(b"", b"", refresh=0, retry=0, expire=0, minimum=0)
 ADDRESS_TYPES = (constants.Type.A, constants.Type.AAAA)
 
@@ -32,10 +37,11 @@ Owner = bytes
 
 @dataclasses.dataclass(slots=True)
 class Held:
-    """What one name holds: record data and TTLs by type."""
+    """What one name holds: record data and TTLs by type. Not `is_known`: upstreams may still deny the name."""
 
     sets: dict[int, list[bytes]] = dataclasses.field(default_factory=dict)
     ttls: dict[int, int] = dataclasses.field(default_factory=dict)
+    is_known: bool = False
 
     def add(self, rtype: int, data: bytes, ttl: int) -> None:
         found = self.sets.setdefault(rtype, [])
@@ -44,7 +50,8 @@ class Held:
             found.append(data)
 
     def encode(self) -> bytes:
-        return deltas.data(0, *(encode_set(rtype, found, self.ttls[rtype]) for rtype, found in self.sets.items()))
+        flags = 0 if self.is_known else NAMELESS
+        return deltas.data(flags, *(encode_set(rtype, found, self.ttls[rtype]) for rtype, found in self.sets.items()))
 
 
 def encode_set(rtype: int, found: list[bytes], ttl: int) -> bytes:
@@ -73,7 +80,7 @@ class NamesSource:
 
     def start(self) -> Iterator[bytes]:
         """Deltas that fill an empty table."""
-        yield encode_zone(ROOT, flags=deltas.ENT_NODATA)
+        yield encode_zone(ROOT, flags=deltas.ENT_NODATA | SRV_GLUE)
         yield from self.reload()
         yield deltas.synced(True)
 
@@ -85,7 +92,7 @@ class NamesSource:
             if record.owner.startswith("*."):  # dnsmasq takes it, and answers nobody from it
                 continue
             ttl = self._plugin.ttl if record.ttl is None else record.ttl
-            add(held, record.owner, record.rtype, record.data, ttl)
+            add(held, record.owner, record.rtype, record.data, ttl, makes_known=record.makes_known)
         for host in self._plugin.hosts:
             self._add_host(held, host)
         for host in self._read_files():
@@ -128,7 +135,7 @@ class NamesSource:
                 add(held, name, rtype, address.packed, ttl)
             pointer = reverse.reverse_name(address)
             if constants.Type.PTR not in held.setdefault(names.to_canonical_wire(pointer), Held()).sets:
-                add(held, pointer, constants.Type.PTR, names.to_wire(known[0]), ttl)
+                add(held, pointer, constants.Type.PTR, names.to_wire(known[0]), ttl, makes_known=False)
 
     def _expand(self, name: str) -> list[str]:
         """With the suffix first, since addresses lead back to it."""
@@ -137,8 +144,12 @@ class NamesSource:
         return [name]
 
 
-def add(held: dict[Owner, Held], owner: str, rtype: int, data: bytes, ttl: int) -> None:
-    held.setdefault(names.to_canonical_wire(owner), Held()).add(rtype, data, ttl)
+def add(
+    held: dict[Owner, Held], owner: str, rtype: int, data: bytes, ttl: int, *, makes_known: bool = True
+) -> None:
+    one = held.setdefault(names.to_canonical_wire(owner), Held())
+    one.add(rtype, data, ttl)
+    one.is_known |= makes_known
 
 
 def read_line(line: str) -> local.Host | None:
@@ -197,7 +208,7 @@ def domain_deltas(plugin: local.LocalDomains) -> Iterator[bytes]:
     A name between two domains of the table (`b.test` for `test` and `a.b.test`) would hide the upper one from what is below:
     so it holds the same.
     """
-    yield encode_zone(ROOT)
+    yield encode_zone(ROOT, flags=STAR_ENDINGS)
     for zone in plugin.private_reverse:
         yield encode_zone(names.to_canonical_wire(zone), nxdomain=AA | RA)
     yield from deltas.pack(_domain_operations(plugin))
@@ -209,22 +220,20 @@ def _domain_operations(plugin: local.LocalDomains) -> Iterator[bytes]:
     known = {names.to_canonical_wire(domain.name): domain for domain in plugin.domains}
     for owner, domain in known.items():
         encoded[owner] = encode_domain(domain, inherit_addresses(known, owner), plugin.ttl)
-    for owner, data in fill_between(encoded).items():
+    filled = fill_between(encoded)
+    below = {STAR_LABEL + owner: data for owner, data in filled.items() if not is_ending(owner)}
+    for owner, data in {**below, **filled}.items():
         yield deltas.put(owner, data)
-        yield deltas.put(b"\1*" + owner, data)
 
 
 def fill_between(encoded: Mapping[Owner, bytes]) -> dict[Owner, bytes]:
     """Give every name between two of the domains what the one above it holds."""
     filled = dict(encoded)
     for owner in encoded:
-        missing: list[Owner] = []
-        for above in parents(owner):
-            if above in filled:
-                for name in missing:
-                    filled[name] = filled[above]
-                break
-            missing.append(above)
+        for name in parents(owner):
+            above = next((one for one in domains_above(name) if one in encoded), None)
+            if above is not None:
+                filled.setdefault(name, encoded[above])
     return filled
 
 
@@ -234,12 +243,30 @@ def parents(owner: Owner) -> Iterator[Owner]:
         yield owner
 
 
+def is_ending(owner: Owner) -> bool:
+    """Tell whether a domain is `*END.REST`; `*.REST` is one too."""
+    return owner[1:2] == b"*"
+
+
+def domains_above(owner: Owner) -> Iterator[Owner]:
+    """The domains that a name could be in, itself left out, the longest first."""
+    below = owner
+    for above in parents(owner):
+        label = below[1 : below[0] + 1]
+        endings = [label[at:] for at in range(len(label) + 1)]
+        for ending in endings[2:] if is_ending(below) else endings:
+            if len(ending) < LABEL_MAX:
+                yield bytes([len(ending) + 1]) + b"*" + ending + above
+        yield above
+        below = above
+
+
 def inherit_addresses(known: Mapping[Owner, local.Domain], owner: Owner) -> list[bytes]:
     """A domain's addresses; those of a family that it lacks are of the next domain above, as dnsmasq looks for each family."""
     packed = [ipaddress.ip_address(address).packed for address in known[owner].addresses]
     if known[owner].is_denied or known[owner].is_passed:
         return packed
-    for above in parents(owner):
+    for above in domains_above(owner):
         domain = known.get(above)
         if domain is None:
             continue

@@ -31,6 +31,9 @@ TTL_MAX = 2**31 - 1
 DEADLINE = 10.0  # seconds: dnsmasq's TIMEOUT
 READ_TIMEOUT = 4.0  # seconds until the next server is asked; dnsmasq waits for the client to ask again
 SERVERS_MAX = 32  # of one domain
+Group = tuple[float, tuple[model.Upstream, ...], str]
+"""Servers that are asked together: how long their domains are, who they are, the address to ask them from."""
+
 RESOLV_LOOK = 1.0  # seconds between looks at resolv.conf
 PID_FILE = "/run/dnsmasq.pid"
 HOSTS = "/etc/hosts"
@@ -368,11 +371,11 @@ def list_forwards(reading: Reading, given: list[Server], defaults: list[Server])
     for server in given:
         if server.domain != "." and (server.upstream is not None or server.is_default):
             by_domain.setdefault(server.domain, []).extend(defaults if server.is_default else [server])
-    groups: dict[tuple[int, tuple[model.Upstream, ...], str], list[str]] = {}
+    groups: dict[Group, list[str]] = {}
     for domain, servers in by_domain.items():
         upstreams = tuple(dict.fromkeys(one.upstream for one in servers if one.upstream))
         source = next((one.source for one in servers if one.source), "")
-        depth = -1 if domain is None else domain.count(".")
+        depth = -1 if domain is None else measure_domain(domain)
         groups.setdefault((depth, upstreams, source), []).append(domain or ".")
     upstreams = tuple(dict.fromkeys(one.upstream for one in defaults if one.upstream))
     groups[0, upstreams, next((one.source for one in defaults if one.source), "")] = ["."]
@@ -380,7 +383,13 @@ def list_forwards(reading: Reading, given: list[Server], defaults: list[Server])
         yield make_forward(reading, upstreams, zones=zones, source=source, is_undotted=depth < 0)
 
 
-def rank_group(group: tuple[tuple[int, tuple[model.Upstream, ...], str], list[str]]) -> tuple[bool, int]:
+def measure_domain(domain: str) -> float:
+    """How long a domain is, in labels; `*END.REST` is between REST and any `LABEL.REST`."""
+    labels = domain.count(".")
+    return labels - 1 + len(domain) / 1000 if domain.startswith("*") else labels
+
+
+def rank_group(group: tuple[Group, list[str]]) -> tuple[bool, float]:
     """Names without a dot last but for the ordinary servers: a domain of theirs is longer."""
     depth = group[0][0]
     return depth == 0, -depth

@@ -128,7 +128,7 @@ def authority(given: Given) -> local.Record:
     owner, flags, tag, value = (reveal(part).strip() for part in parts)
     octets = tag.encode()
     data = bytes([values.field_number(given, flags, bad) & 0xFF, len(octets) & 0xFF]) + octets + value.encode()
-    return local.Record(values.name(given, owner, bad), Type.CAA, data)
+    return local.Record(values.name(given, owner, bad), Type.CAA, data, makes_known=False)
 
 
 def generic(given: Given) -> local.Record:
@@ -143,4 +143,4 @@ def generic(given: Given) -> local.Record:
         data = bytes.fromhex(digits if len(digits) % 2 == 0 else "0" + digits)
     except ValueError:
         raise given.place.error("could not get memory") from None
-    return local.Record(values.name(given, owner, bad), kind, data)
+    return local.Record(values.name(given, owner, bad), kind, data, makes_known=False)

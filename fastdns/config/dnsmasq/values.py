@@ -128,7 +128,7 @@ def servers(given: Given) -> list[Server]:
 
 
 def split_domains(given: Given) -> tuple[list[str | None], str]:
-    """Cut `/d1/d2/rest`; without slashes it is the root. `#` is the root too, an empty one None: names without a dot."""
+    """Cut `/d1/d2/rest`; without slashes it is the root. `#` and `*` are the root too, an empty one None: names without a dot."""
     if not given.value.startswith("/"):
         return ["."], given.value
     *found, rest = given.value[1:].split("/")
@@ -142,11 +142,9 @@ def read_domain(given: Given, text: str) -> str | None:
         return None
     if text == "#":
         return "."
-    if text.startswith("*"):
-        if not text.startswith("*."):
-            raise given.place.error("fastdns matches whole labels only: write *. or leave the * out")
-        text = text[2:]
-    return name(given, text.lstrip("."))
+    if text == "*":
+        return "."
+    return name(given, text if text.startswith("*") else text.lstrip("."))
 
 
 def read_server(given: Given, text: str) -> tuple[model.Upstream, str]:
