@@ -30,7 +30,7 @@ A delta is a run of operations. Integers in network order; names canonical (lowe
     data         u16 flags  u8 count  set*
     data flags   1 TXT_NXDOMAIN    type TXT is NXDOMAIN here, other absent types NODATA
                  2 ONLY_THESE      absent types are NXDOMAIN, not NODATA
-                64 PTR_NXDOMAIN    type PTR is NXDOMAIN here
+                64 PTR_NXDOMAIN    types PTR and ANY are NXDOMAIN here
                  4 POD_ADDRESSES   one label below (and up to two more) that spells an IP address is a pod: A or AAAA
                  8 CNAME_NXDOMAIN  type CNAME is NXDOMAIN here
                 16 IN_PYTHON       A, AAAA and SRV that stand in no set are Python's to answer; with POD_ADDRESSES: names

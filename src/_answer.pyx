@@ -481,7 +481,7 @@ cdef class Answerer(Plan):
                                      &result):
                     return result
             elif step.kind == STEP_UNDOTTED:
-                if query.label_count == 1 and (query.qtype == A or query.qtype == AAAA):
+                if query.label_count == 1 and (query.qtype == A or query.qtype == AAAA or query.qtype == ANY):
                     return self._refuse(block, query, 0 if self._is_known(block, query.name_key, query.qname_len)
                                         else NXDOMAIN_RCODE, EDE_NONE, out)
             elif step.kind == STEP_CLASSES and query.qclass == IN:

@@ -207,7 +207,7 @@ cdef Outcome _decide_data(Finding* finding, const NameData* data, uint16_t qtype
         return _miss(finding)
     finding.data = data
     finding.records = sets_of(data) if data.flags & ANY_TYPE else _set_of(data, qtype)
-    if qtype == ANY and finding.zone.flags & MISS_PASSES and data.set_count:
+    if qtype == ANY and finding.zone.flags & MISS_PASSES and data.set_count and _set_of(data, CNAME) == NULL:
         finding.records = sets_of(data)
         finding.is_any = True
     if finding.records != NULL and not _is_nameless(data, finding.records):
@@ -218,7 +218,7 @@ cdef Outcome _decide_data(Finding* finding, const NameData* data, uint16_t qtype
     if (qtype == A or qtype == AAAA or finding.zone.flags & MISS_PASSES) and _set_of(data, CNAME) != NULL:
         return FOLLOW
     if (data.flags & ONLY_THESE or (qtype == TXT and data.flags & TXT_NXDOMAIN)
-            or (qtype == PTR and data.flags & PTR_NXDOMAIN)):
+            or ((qtype == PTR or qtype == ANY) and data.flags & PTR_NXDOMAIN)):
         return _denied(finding)
     return PASS if finding.zone.flags & MISS_PASSES else NODATA
 

@@ -127,7 +127,7 @@ def serve(
     from fastdns.server import output, sources, supervisor, worker
 
     command.raise_file_limit()
-    direct_log(settings.log_facility)
+    direct_log(settings.log_facility, user)
     prefix = f"dnsmasq[{os.getpid()}]"
     style = worker.Options(formatter=logging.Formatter(f"{prefix}: %(message)s"))
     lines = output.start_style(style)
@@ -140,6 +140,7 @@ def serve(
             source=sources.Dnsmasq(tuple(arguments)),
             worker=style,
             signals=supervisor.Signals.DNSMASQ,
+            log_file=settings.log_facility if "/" in settings.log_facility else "",
             on_bound=functools.partial(change_user, user, group),
         ),
     )
@@ -159,14 +160,18 @@ def count_workers() -> int:
     return int(text) if text.isdigit() and 0 < int(text) <= 1024 else 1
 
 
-def direct_log(facility: str) -> None:
+def direct_log(facility: str, user: pwd.struct_passwd | None) -> None:
     """Have lines of the log, which go to descriptor 1, come out where the facility says: a file, or standard error.
 
     There is no syslog in a container; what dnsmasq would send there goes to standard error too.
     """
+    from fastdns.server import output
+
     if "/" in facility:
         try:
-            fd = os.open(facility, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
+            fd = output.open_file(facility)
+            if user is not None:
+                os.fchown(fd, user.pw_uid, -1)  # who has to open it again on SIGUSR2
         except OSError as error:
             raise errors.DnsmasqError(f"cannot open log {facility}: {error.strerror}", status=3) from None
         os.dup2(fd, 1)

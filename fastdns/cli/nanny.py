@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import logging
 import os
 import signal
@@ -87,6 +88,8 @@ def serve_builtin(options: nanny.Options, *, verbosity: int) -> int:
     style = worker.Options(formatter=klog.Formatter(), level=klog.verbose(verbosity), fd=sys.stderr.fileno())
     try:
         config = source.load()
+        assert source.given is not None
+        user, group = dnsmasq.find_user(source.given.user), dnsmasq.find_group(source.given.group)
         fastdns.raise_file_limit()
         output.start_style(style)
         server = supervisor.Supervisor(
@@ -94,6 +97,8 @@ def serve_builtin(options: nanny.Options, *, verbosity: int) -> int:
             supervisor.Options(
                 source=source,
                 workers=dnsmasq.count_workers(),
+                pidfile=dnsmasq.write_pid_file(source.given.pid_file),
+                on_bound=functools.partial(dnsmasq.change_user, user, group),
                 fatal_status=FATAL,
                 keeps_cache=True,
                 signals=supervisor.Signals.DNSMASQ,

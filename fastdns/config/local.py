@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 
+ITSELF = "@"
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Record:
@@ -33,7 +35,8 @@ class LocalNames:
     """Names with exactly these records. What they don't have goes to the next plugin.
 
     `files` are read at the start and when told to, those in `folders` whenever they change. Names without a dot in them
-    are also known with `suffix` behind, if there is one.
+    are also known with `suffix` behind, if there is one: those of files only. `mail_target`, if not empty, is the MX of hosts
+    that have none of their own.
     """
 
     records: tuple[Record, ...] = ()
@@ -42,11 +45,15 @@ class LocalNames:
     folders: tuple[str, ...] = ()
     suffix: str = ""
     ttl: int = 0
+    mail_target: str = ""  # ITSELF: each host's is its own name
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Domain:
-    """A name and all below it; `*END.REST`: each name whose label before REST ends so, and all below. `is_denied`: nothing of it exists; `is_passed`: nothing of it is answered here."""
+    """A name and all below it; `*END.REST`: each name whose label before REST ends so, and all below it.
+
+    `is_denied`: nothing of it exists; `is_passed`: nothing of it is answered here.
+    """
 
     name: str
     addresses: tuple[str, ...] = ()

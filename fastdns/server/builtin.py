@@ -34,6 +34,7 @@ class Source:
         self._mounted = mounted.MountedConfig(options.config_dir)
         self._settings: configmap.Settings | None = None
         self._addresses: dict[str, str] = {}
+        self.given: dnsmasq.Settings | None = None  # as of the last load
         self._complaints: set[str] = set()
         self._look_up = look_up or functools.partial(find_address, kubedns_server=options.kubedns_server)
 
@@ -46,7 +47,7 @@ class Source:
         self._find_addresses()
         write = functools.partial(nanny.write_plainly, addresses=self._addresses)
         arguments = nanny.make_arguments(self._options.arguments, self._settings, write)
-        given = dnsmasq.read(arguments)
+        given = self.given = dnsmasq.read(arguments)
         if given.shows:
             raise errors.DnsmasqError(f"--{given.shows} serves nothing")
         return follow(given.config, self._options.sync_interval)

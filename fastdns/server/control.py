@@ -105,6 +105,8 @@ class Control:
                     self._settle("")
                 case Kind.REJECTED:
                     self._settle(message.payload[4:].decode() or "rejected")
+                case Kind.REOPEN:
+                    output.reopen(message.fds[0])
                 case Kind.REPORT:
                     self._report()
                 case Kind.SHOW_TREE:

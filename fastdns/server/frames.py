@@ -40,6 +40,7 @@ class Kind(enum.IntEnum):
     SERVE = 18  # read the sockets: nobody else does any more
     INHERIT = 19  # one descriptor: a file with what a retiring worker had cached
     REREAD = 20  # forget what is cached, and read files of names again
+    REOPEN = 22  # one descriptor: the file that the log goes to from now on; to control too
     DRAIN = 17  # stop reading, finish, leave; payload "wait": first read until the sockets stay empty; "bequeath": see BEQUEATH
 
     # worker -> supervisor; FATAL of control too

@@ -11,7 +11,7 @@ import ipaddress
 import logging
 import os
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from fastdns.config import local
 from fastdns.dns import constants, deltas, names, reverse
@@ -26,6 +26,7 @@ SRV_GLUE = 1024
 STAR_ENDINGS = 2048
 AA, RA = 0x0400, 0x0080
 ROOT = b"\0"
+MAIL_PREFERENCE = b"\0\1"
 STAR_LABEL = b"\1*"
 LABEL_MAX = 63
 NO_SOA_DATA = deltas.soa_data(b"", b"", refresh=0, retry=0, expire=0, minimum=0)
@@ -94,9 +95,9 @@ class NamesSource:
             ttl = self._plugin.ttl if record.ttl is None else record.ttl
             add(held, record.owner, record.rtype, record.data, ttl, makes_known=record.makes_known)
         for host in self._plugin.hosts:
-            self._add_host(held, host)
+            self._add_host(held, host, host.names)
         for host in self._read_files():
-            self._add_host(held, host)
+            self._add_host(held, host, [full for name in host.names for full in self._expand(name)])
         wanted = {owner: one.encode() for owner, one in held.items()}
         yield from deltas.pack(self._operations(wanted))
         self._served = wanted
@@ -124,10 +125,15 @@ class NamesSource:
             logger.info("read %s - %d names", path, sum(len(host.names) for host in hosts))
             yield from hosts
 
-    def _add_host(self, held: dict[Owner, Held], host: local.Host) -> None:
-        """A and AAAA of each name, and PTR to the first."""
+    def _add_host(self, held: dict[Owner, Held], host: local.Host, known: Sequence[str]) -> None:
+        """A and AAAA of each name, PTR to the first, and MX if hosts have one."""
         ttl = self._plugin.ttl if host.ttl is None else host.ttl
-        known = [full for name in host.names for full in self._expand(name)]
+        for name in known:
+            one = held.setdefault(names.to_canonical_wire(name), Held())
+            one.is_known = True
+            if self._plugin.mail_target and constants.Type.MX not in one.sets:
+                target = name if self._plugin.mail_target == local.ITSELF else self._plugin.mail_target
+                one.add(constants.Type.MX, MAIL_PREFERENCE + names.to_wire(target), self._plugin.ttl)
         for text in host.addresses:
             address = ipaddress.ip_address(text)
             rtype = constants.Type.A if address.version == 4 else constants.Type.AAAA
@@ -144,9 +150,7 @@ class NamesSource:
         return [name]
 
 
-def add(
-    held: dict[Owner, Held], owner: str, rtype: int, data: bytes, ttl: int, *, makes_known: bool = True
-) -> None:
+def add(held: dict[Owner, Held], owner: str, rtype: int, data: bytes, ttl: int, *, makes_known: bool = True) -> None:
     one = held.setdefault(names.to_canonical_wire(owner), Held())
     one.add(rtype, data, ttl)
     one.is_known |= makes_known

@@ -30,8 +30,18 @@ class Output:
 
     def __init__(self, fd: int) -> None:
         self.dropped = 0
-        self._write = open_writer(fd)
+        self._fd = fd
+        self._own, self._write = open_writer(fd)
         self._held = bytearray()
+
+    def reopen(self, fd: int) -> None:
+        """Write to what `fd`, which is closed, stands for from now on."""
+        self.flush()
+        os.dup2(fd, self._fd)
+        os.close(fd)
+        if self._own >= 0:
+            os.close(self._own)
+        self._own, self._write = open_writer(self._fd)
 
     def write_line(self, line: str) -> None:
         octets = line.encode("utf-8", "backslashreplace") + b"\n"
@@ -65,8 +75,8 @@ def cut_at_line(held: bytearray) -> bytes:
     return bytes(held[: end + 1 if end >= 0 else CHUNK])
 
 
-def open_writer(fd: int) -> Callable[[bytes], int]:
-    """A function that writes to what `fd` stands for without ever waiting.
+def open_writer(fd: int) -> tuple[int, Callable[[bytes], int]]:
+    """A function that writes to what `fd` stands for without ever waiting, and the descriptor of its own, if not -1.
 
     O_NONBLOCK belongs to the open file, which others share; so the file is opened once more. A socket is asked not to
     wait with each send. Where neither can be had, writing may wait.
@@ -74,11 +84,11 @@ def open_writer(fd: int) -> Callable[[bytes], int]:
     try:
         if stat.S_ISSOCK(os.fstat(fd).st_mode):
             end = socket.socket(fileno=os.dup(fd))
-            return lambda octets: end.send(octets, socket.MSG_DONTWAIT)
+            return -1, lambda octets: end.send(octets, socket.MSG_DONTWAIT)
         own = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_APPEND | os.O_NOCTTY)
     except OSError:
-        return lambda octets: os.write(fd, octets)
-    return lambda octets: os.write(own, octets)
+        return -1, lambda octets: os.write(fd, octets)
+    return own, lambda octets: os.write(own, octets)
 
 
 class LineHandler(logging.Handler):
@@ -161,6 +171,18 @@ def start_style(style: Style) -> Output:
     logging.logThreads = logging.logMultiprocessing = False
     logging.logProcesses = style.formatter is not None
     return output
+
+
+def open_file(path: str) -> int:
+    """A log file as a descriptor to add lines to. Raises OSError."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+
+
+def reopen(fd: int) -> None:
+    """Send the log to another file: `fd`, which is closed."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, LineHandler):
+            handler.output.reopen(fd)
 
 
 def write_plain(output: Output, text: str) -> None:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 
 from fastdns import errors
 from fastdns.config import model
-from fastdns.server import children, companion, control, frames, listeners, sites, sources, statistics, worker
+from fastdns.server import children, companion, control, frames, listeners, output, sites, sources, statistics, worker
 from fastdns.server.frames import Kind
 from fastdns.server.generation import Generation, Seat, Stage, bind_missing, find_listeners, note_death
 
@@ -47,7 +47,7 @@ class Signals(enum.Enum):
 class Options:
     """`fatal_status` is the exit status when something makes serving hopeless. With `keeps_cache` a reload keeps what is
     cached, but for names that have other upstreams then. `on_bound` is called when the sockets are there and no other
-    process is: rights that only they needed can be given up."""
+    process is: rights that only they needed can be given up. `log_file` is opened again on SIGUSR2."""
 
     source: sources.Source = dataclasses.field(default_factory=sources.Corefile)
     workers: int = 1
@@ -57,6 +57,7 @@ class Options:
     keeps_cache: bool = False
     worker: worker.Options = dataclasses.field(default_factory=worker.Options)
     signals: Signals = Signals.COREDNS
+    log_file: str = ""
     on_bound: Callable[[], None] = lambda: None
 
 
@@ -105,7 +106,7 @@ class Supervisor:
         yield signal.SIGTERM, lambda: self._on_end(said)
         yield signal.SIGINT, lambda: self._on_end("SIGINT: Shutting down")
         yield signal.SIGQUIT, self._on_quit
-        yield signal.SIGUSR2, lambda: None
+        yield signal.SIGUSR2, self._reopen_log
         if is_dnsmasq:
             yield signal.SIGUSR1, self._tell_statistics
             yield signal.SIGHUP, self._on_hangup
@@ -331,6 +332,19 @@ class Supervisor:
         """As dnsmasq: the caches are emptied, files of names read again; servers too, if a file of them has changed."""
         self.current.reread()
         self._tell_control(Kind.RELOAD, b"if changed")
+
+    def _reopen_log(self) -> None:
+        """As dnsmasq, after the file was moved away: every process writes to the file that has its name now."""
+        if not self.options.log_file:
+            return
+        try:
+            fd = output.open_file(self.options.log_file)
+        except OSError as error:
+            logger.error("cannot open log %s: %s", self.options.log_file, error.strerror)
+            return
+        for child in self.processes():
+            child.channel.send(Kind.REOPEN, fds=(fd,))
+        output.reopen(fd)
 
     def _tell_statistics(self) -> None:
         counts = statistics.count(self.current.config, self.current.layout, self.current.counters())

@@ -166,6 +166,8 @@ class Worker:
                 self.slow.start(self._drain(wait=message.payload == b"wait"))
             elif message.kind is Kind.INHERIT:
                 self._inherit(message.fds[0])
+            elif message.kind is Kind.REOPEN:
+                output.reopen(message.fds[0])
             elif message.kind is Kind.REREAD:
                 self.duties.reread()
 

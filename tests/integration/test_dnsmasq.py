@@ -31,10 +31,12 @@ def make_folder(tmp_path: pathlib.Path) -> pathlib.Path:
 
 
 class World:
-    def __init__(self, arguments: str, folder: pathlib.Path, *, user: str = "root") -> None:
+    def __init__(
+        self, arguments: str, folder: pathlib.Path, *, user: str = "root", log: pathlib.Path | str = "-"
+    ) -> None:
         words = ["--no-hosts", *arguments.split()]
         self.upstreams = servers.Upstreams(words)
-        self.server = servers.ours(words, folder=folder, upstreams=self.upstreams, user=user)
+        self.server = servers.ours(words, folder=folder, upstreams=self.upstreams, user=user, log=log)
 
     def __enter__(self) -> World:
         self.upstreams.__enter__()
@@ -113,6 +115,20 @@ def test_statistics_are_told_on_signal(folder: pathlib.Path) -> None:
             f"server 127.0.0.1#{port}: queries sent 1, retried 0, failed 0, nxdomain replies 0, avg. latency ",
         ):
             wait_until(lambda line=line: line in world.server.log(), what=line)  # type: ignore[misc]
+
+
+def test_the_log_file_is_opened_again(folder: pathlib.Path) -> None:
+    """A log that logrotate has moved away is followed by a new one, in every process."""
+    log = folder / "dnsmasq.log"
+    with World("--no-resolv --host-record=h.test,192.0.2.1 --log-queries", folder, log=log) as world:
+        world.ask("h.test A")
+        wait_until(lambda: "query[A] h.test" in log.read_text(), what="a line of the first query")
+        log.rename(folder / "dnsmasq.log.1")
+        world.server.send_signal(signal.SIGUSR2)
+        wait_until(log.exists, what="a new log")
+        wait_until(lambda: world.ask("h.test A") and "query[A] h.test" in log.read_text(), what="a line in the new log")
+        world.server.send_signal(signal.SIGUSR1)
+        wait_until(lambda: "queries forwarded 0" in log.read_text(), what="statistics in the new log")
 
 
 def test_ends_with_zero_on_term(folder: pathlib.Path) -> None:

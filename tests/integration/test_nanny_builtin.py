@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
+import pwd
 import signal
 import sys
 import threading
@@ -22,14 +24,16 @@ COMMAND = str(ROOT / "fastdns" / "__main__.py")  # as `python -m fastdns` is sta
 
 
 class Nanny:
-    def __init__(self, folder: pathlib.Path, *own: str, arguments: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, folder: pathlib.Path, *own: str, arguments: tuple[str, ...] = (), pid_file: pathlib.Path | str = ""
+    ) -> None:
         self.config = folder / "config"
         self.config.mkdir()
         self.port = free_port()
         self._command = [sys.executable, "-m", "fastdns", "dnsmasq-nanny", "-v=2", "-syncInterval=100ms"]
         self._command += [f"-dnsmasqExec={COMMAND}", f"-configDir={self.config}", *own, "--", "-k"]
         self._command += ["--conf-file=/dev/null", f"--port={self.port}", "--listen-address=127.0.0.1"]
-        self._command += ["--bind-interfaces", "--no-hosts", "--pid-file=", "--log-facility=-", *arguments]
+        self._command += ["--bind-interfaces", "--no-hosts", f"--pid-file={pid_file}", "--log-facility=-", *arguments]
         self._log = folder / "log"
 
     def start(self) -> None:
@@ -59,13 +63,24 @@ def make(tmp_path: pathlib.Path) -> Iterator[Make]:
     """Nannies that end with the test."""
     made: list[Nanny] = []
 
-    def begin(*own: str, arguments: tuple[str, ...] = ()) -> Nanny:
-        made.append(Nanny(tmp_path, *own, arguments=arguments))
+    def begin(*own: str, arguments: tuple[str, ...] = (), pid_file: pathlib.Path | str = "") -> Nanny:
+        made.append(Nanny(tmp_path, *own, arguments=arguments, pid_file=pid_file))
         return made[-1]
 
     yield begin
     for one in made:
         one.process.stop()
+
+
+def test_it_has_the_pid_file_and_the_user_of_its_dnsmasq(make: Make, tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "dnsmasq.pid"
+    nanny = make(arguments=("--user=nobody", "--no-resolv", "--address=/a.test/192.0.2.1"), pid_file=file)
+    nanny.start()
+    nanny.wait()
+    assert int(file.read_text()) == nanny.process.pid
+    wanted = pwd.getpwnam("nobody").pw_uid if os.getuid() == 0 else os.getuid()  # only root can become somebody else
+    children = pathlib.Path(f"/proc/{nanny.process.pid}/task/{nanny.process.pid}/children").read_text().split()
+    assert {os.stat(f"/proc/{pid}").st_uid for pid in (nanny.process.pid, *children)} == {wanted}
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Iterator
 from fastdns import errors
 from fastdns.config import interfaces, local, model
 from fastdns.config.dnsmasq import private, records, values
-from fastdns.config.dnsmasq.reading import Reading
+from fastdns.config.dnsmasq.reading import BAD_FILE, Reading
 from fastdns.config.dnsmasq.values import Server
-from fastdns.dns import constants
+from fastdns.dns import constants, names
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +30,7 @@ STALE_MAX = 86400
 TTL_MAX = 2**31 - 1
 DEADLINE = 10.0  # seconds: dnsmasq's TIMEOUT
 READ_TIMEOUT = 4.0  # seconds until the next server is asked; dnsmasq waits for the client to ask again
+FAST_RETRY_MIN = 50  # milliseconds
 SERVERS_MAX = 32  # of one domain
 Group = tuple[float, tuple[model.Upstream, ...], str]
 """Servers that are asked together: how long their domains are, who they are, the address to ask them from."""
@@ -37,8 +38,10 @@ Group = tuple[float, tuple[model.Upstream, ...], str]
 RESOLV_LOOK = 1.0  # seconds between looks at resolv.conf
 PID_FILE = "/run/dnsmasq.pid"
 HOSTS = "/etc/hosts"
+LOOPBACK = "lo"
 RESOLV_CONF = "/etc/resolv.conf"
 SERVFAIL, REFUSED = 2, 5
+MISC = 5  # exit status: EC_MISC
 CACHED_TYPES = (constants.Type.A, constants.Type.AAAA, constants.Type.PTR, constants.Type.SRV)
 FACILITIES = (
     *("kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp"),
@@ -140,7 +143,7 @@ def read_facility(reading: Reading, default: str) -> str:
     given = reading.last("log-facility")
     if given is None:
         return default
-    if given.value != "-" and "/" not in given.value and given.value not in FACILITIES:
+    if given.value != "-" and "/" not in given.value and given.value.lower() not in FACILITIES:
         raise given.place.error("bad log facility")
     return given.value
 
@@ -150,10 +153,27 @@ def read_domain(reading: Reading) -> str:
     for given in reading.all("domain"):
         text = given.value.partition(",")[0]
         if text == "#":
-            raise errors.DnsmasqError("must have exactly one resolv.conf to read domain from.")
+            return read_search(reading)
         if "," not in given.value and text:
             return values.name(given, text)
     return ""
+
+
+def read_search(reading: Reading) -> str:
+    """The first domain of resolv.conf's `search`."""
+    paths = list_resolv_files(reading)
+    if len(paths) != 1:
+        raise errors.DnsmasqError("must have exactly one resolv.conf to read domain from.")
+    try:
+        with open(paths[0], encoding="utf-8", errors="replace") as file:
+            lines = [line.split() for line in file]
+    except OSError as error:
+        text = f"failed to read {paths[0]}: {error.strerror}"
+        raise errors.DnsmasqError(text, status=BAD_FILE) from None
+    for words in lines:
+        if len(words) > 1 and words[0] == "search" and names.is_name(words[1]):
+            return names.canonical(words[1])
+    raise errors.DnsmasqError(f"no search directive found in {paths[0]}", status=MISC)
 
 
 def check_ignored(reading: Reading) -> None:
@@ -163,17 +183,15 @@ def check_ignored(reading: Reading) -> None:
         ("min-port", 0, values.PORT_MAX),
         ("query-port", 0, values.PORT_MAX),
         ("port-limit", 1, TTL_MAX),
-        ("max-tcp-connections", 0, TTL_MAX),
+        ("max-tcp-connections", 1, TTL_MAX),
+        ("log-async", 0, TTL_MAX),
     ):
         number_of(reading, name, 0, low=low, high=high)
-    for name in ("log-async",):
-        given = reading.last(name)
-        if given is not None and given.value:
-            values.number(given)
     given = reading.last("fast-dns-retry")
     if given is not None and given.value:
-        for part in given.value.split(","):
-            values.number(dataclasses.replace(given, value=part))
+        first, _, timeout = given.value.partition(",")
+        values.number(dataclasses.replace(given, value=first), low=FAST_RETRY_MIN)
+        values.number(dataclasses.replace(given, value=timeout))
 
 
 # --- where it listens -------------------------------------------------------------------------------------------------
@@ -187,12 +205,14 @@ def list_listeners(reading: Reading) -> list[model.Listener]:
     given_addresses = list(list_addresses(reading))
     if not port:
         return []
+    if is_for_this_host(reading):
+        return [model.Listener(address, port) for address in interfaces.addresses().get(LOOPBACK, ())]
     if not wanted and not given_addresses and not unwanted:
         return [model.Listener("", port)]
-    patterns = [*wanted, *(["lo"] if wanted else [])] or ([] if given_addresses else ["*"])
+    patterns = [*wanted, *([LOOPBACK] if wanted else [])] or ([] if given_addresses else ["*"])
     held = interfaces.addresses()
     for name in wanted:
-        if "*" not in name and name not in held:
+        if "*" not in name and name not in held and not reading.has("test"):
             raise errors.DnsmasqError(f"unknown interface {name}", status=2)
     found = [
         address
@@ -202,6 +222,21 @@ def list_listeners(reading: Reading) -> list[model.Listener]:
         for address in addresses
     ]
     return [model.Listener(address, port) for address in dict.fromkeys([*given_addresses, *found])]
+
+
+def is_for_this_host(reading: Reading) -> bool:
+    """Tell whether --local-service=host decides, which it does where no option says where to listen.
+
+    Raises DnsmasqError for --local-service=net, that would have to: who asks is not looked at.
+    """
+    decides = not any(reading.has(name) for name in ("interface", "except-interface", "listen-address"))
+    given = reading.all("local-service")
+    for one in given:
+        if one.value not in ("", "net", "host"):
+            raise one.place.error()
+        if decides and one.value != "host":
+            raise one.place.error("fastdns does not have local-service=net: say where to listen, or local-service=host")
+    return decides and bool(given)
 
 
 def list_addresses(reading: Reading) -> Iterator[str]:
@@ -226,16 +261,38 @@ def read_names(reading: Reading, domain: str) -> local.LocalNames:
     own_hosts = [] if reading.has("no-hosts") else [HOSTS]
     return local.LocalNames(
         records=tuple(found),
-        hosts=tuple(records.host(given) for given in reading.all("host-record")),
+        hosts=tuple(list_hosts(reading)),
         files=(*own_hosts, *(given.value for given in reading.all("addn-hosts"))),
         folders=tuple(given.value for given in reading.all("hostsdir")),
         suffix=domain if reading.has("expand-hosts") else "",
         ttl=number_of(reading, "local-ttl", 0),
+        mail_target=read_mail_target(reading),
+    )
+
+
+def list_hosts(reading: Reading) -> Iterator[local.Host]:
+    yield from (records.host(given) for given in reading.all("host-record"))
+    of_interfaces = reading.all("interface-name")
+    held = interfaces.addresses() if of_interfaces else {}
+    yield from (records.interface(given, held) for given in of_interfaces)
+
+
+def read_mail_target(reading: Reading) -> str:
+    """What MX of hosts without one of their own leads to: with --selfmx they themselves."""
+    if reading.has("selfmx"):
+        return local.ITSELF
+    return find_mail_target(reading) if reading.has("localmx") else ""
+
+
+def find_mail_target(reading: Reading) -> str:
+    given = reading.last("mx-target")
+    return (
+        values.name(given, given.value) if given is not None and given.value else names.canonical(socket.gethostname())
     )
 
 
 def list_records(reading: Reading, domain: str) -> Iterator[local.Record]:
-    default_target = text_of(reading, "mx-target", "")
+    default_target = find_mail_target(reading)
     for given in reading.given:
         match given.name:
             case "cname":
@@ -245,7 +302,7 @@ def list_records(reading: Reading, domain: str) -> Iterator[local.Record]:
             case "ptr-record":
                 yield records.pointer(given)
             case "mx-host":
-                yield records.mail(given, default_target or socket.gethostname())
+                yield records.mail(given, default_target)
             case "srv-host":
                 yield records.service(given, domain)
             case "naptr-record":
@@ -288,7 +345,7 @@ def read_cache(reading: Reading, size: int) -> model.Cache:
     low = min(number_of(reading, "min-cache-ttl", 0), MIN_CACHE_TTL_MAX)
     high = max(low, number_of(reading, "max-cache-ttl", 0) or TTL_MAX)
     denied = 0 if reading.has("no-negcache") else size
-    types = [values.rtype(one, part.strip()) for one in reading.all("cache-rr") for part in one.value.split(",")]
+    types = [rtype for one in reading.all("cache-rr") for rtype in values.rtypes(one)]
     return model.Cache(
         zones=(".",),
         success=model.CacheSide(capacity=size, max_ttl=high, min_ttl=low),
@@ -303,7 +360,7 @@ def read_cache(reading: Reading, size: int) -> model.Cache:
 
 
 def read_rules(reading: Reading) -> local.ReplyRules:
-    hidden = [values.rtype(one, part.strip()) for one in reading.all("filter-rr") for part in one.value.split(",")]
+    hidden = [rtype for one in reading.all("filter-rr") for rtype in values.rtypes(one)]
     hidden += [constants.Type.A] * reading.has("filter-A") + [constants.Type.AAAA] * reading.has("filter-AAAA")
     is_protected = reading.has("stop-dns-rebind")
     zones = [

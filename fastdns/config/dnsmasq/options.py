@@ -61,12 +61,12 @@ SERVED: dict[str, Option] = {
         Kind.MANY,
         """
         addn-hosts,H address,A alias,V bogus-nxdomain,B caa-record cache-rr cname conf-dir,7 dns-rr domain,s
-        except-interface,I filter-rr host-record hostsdir ignore-address interface,i listen-address,a mx-host,m
+        except-interface,I filter-rr host-record hostsdir ignore-address interface,i interface-name listen-address,a mx-host,m
         naptr-record ptr-record rebind-domain-ok resolv-file,r rev-server server,S srv-host,W txt-record,Y
         """,
     ),
     **_options(Kind.OPTIONAL, "fast-dns-retry group,g help,w log-async pid-file,x use-stale-cache user,u"),
-    **_options(Kind.OPTIONAL_MANY, "conf-file,C local log-queries,q"),
+    **_options(Kind.OPTIONAL_MANY, "conf-file,C local local-service log-queries,q"),
 }
 
 _NO_DHCP = """
@@ -87,8 +87,8 @@ _NO_RA = "enable-ra quiet-ra ra-param"
 _NOT_YET = """
     add-cpe-id add-mac add-subnet auth-peer auth-sec-servers auth-server auth-soa auth-ttl auth-zone conf-script
     connmark-allowlist connmark-allowlist-enable conntrack dnssec dnssec-check-unsigned dnssec-debug dnssec-limits
-    dnssec-no-timecheck dnssec-timestamp dumpfile dumpmask dynamic-host enable-dbus,1 enable-ubus interface-name ipset
-    local-service nftset synth-domain trust-anchor umbrella
+    dnssec-no-timecheck dnssec-timestamp dumpfile dumpmask dynamic-host enable-dbus,1 enable-ubus ipset
+    nftset synth-domain trust-anchor umbrella
     """
 
 _ONLY_DNS = "fastdns does DNS only: {name} is an option for {what}"

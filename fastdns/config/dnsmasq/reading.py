@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from fastdns import errors
 from fastdns.config.dnsmasq import options
-from fastdns.config.dnsmasq.options import Kind, Option
+from fastdns.config.dnsmasq.options import Option
 
 DEFAULT_FILE = "/etc/dnsmasq.conf"
 TRY_HELP = "try --help"
@@ -141,11 +141,9 @@ class _Reader:
             return
 
     def _checked(self, option: Option, value: str, place: Place) -> Given:
-        """What was given, unless it is refused here, or lacks what it needs."""
+        """What was given, unless it is refused here."""
         if option.name in options.REFUSED:
             raise place.error(options.REFUSED[option.name][1])
-        if option.takes_value and option.kind is Kind.ONCE and not value:
-            raise place.error("missing parameter" if place.file else "")
         return Given(option.name, value, place)
 
     # --- files ----------------------------------------------------------------------------------------------------------
@@ -154,7 +152,7 @@ class _Reader:
         """What stands in the file or the folder that an option names."""
         if one.name == "conf-file" and one.value:
             yield from self._file(one.value, depth=depth)
-        elif one.name == "conf-dir":
+        elif one.name == "conf-dir" and one.value:
             for path in list_folder(one.value):
                 yield from self._file(path, depth=depth)
 

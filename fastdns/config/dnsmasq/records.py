@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ipaddress
 import struct
+from collections.abc import Mapping, Sequence
 
+from fastdns import errors
 from fastdns.config import local
 from fastdns.config.dnsmasq import values
 from fastdns.config.dnsmasq.reading import Given, reveal
@@ -12,6 +15,7 @@ from fastdns.dns import constants, names
 Type = constants.Type
 STRING_MAX = 255
 MX_PREFERENCE = 1
+NO_MEMORY = 4  # exit status: EC_NOMEM, which is what dnsmasq makes of octets that are none
 
 
 def host(given: Given) -> local.Host:
@@ -30,6 +34,23 @@ def host(given: Given) -> local.Host:
     if not known or (not addresses and ttl is None and len(known) == 1):
         raise given.place.error("Bad host-record")
     return local.Host(tuple(known), tuple(addresses), ttl)
+
+
+def interface(given: Given, held: Mapping[str, Sequence[str]]) -> local.Host:
+    """Read `NAME,INTERFACE[/4|/6]`: the addresses that the interface has, those of its link left out."""
+    bad = "bad interface name"
+    owner, _, place = given.value.partition(",")
+    name, has_family, family = place.partition("/")
+    if has_family and family not in ("4", "6"):
+        raise given.place.error()
+    if "," not in given.value or values.address(name.partition(",")[0]):
+        raise given.place.error(bad)
+    found = [ipaddress.ip_address(text) for text in held.get(name, ())]
+    kept = [str(one) for one in found if not one.is_link_local or one.version == 4]
+    return local.Host(
+        (values.name(given, owner or ".", bad),),
+        tuple(text for text in kept if not family or (":" in text) == (family == "6")),
+    )
 
 
 def aliases(given: Given) -> list[local.Record]:
@@ -83,9 +104,9 @@ def mail(given: Given, default_target: str) -> local.Record:
     preference = MX_PREFERENCE
     if len(rest) > 1:
         preference = values.field_number(given, rest[1], "bad MX preference")
-    target = rest[0] if rest and rest[0] else default_target
+    target = rest[0] or "." if rest else default_target
     canonical = values.name(given, owner or ".", "bad MX name")
-    wire = names.to_wire(values.name(given, target or canonical, "bad MX target"))
+    wire = names.to_wire(values.name(given, target, "bad MX target"))
     return local.Record(canonical, Type.MX, struct.pack(">H", preference) + wire)
 
 
@@ -137,10 +158,10 @@ def generic(given: Given) -> local.Record:
     owner, *rest = values.fields(given)
     if not rest:
         raise given.place.error(bad)
-    kind = values.rtype(given, rest[0], bad)
-    digits = "".join(rest[1:]).replace(":", "").replace(" ", "")
+    kind = values.field_number(given, rest[0], bad)
+    digits = ",".join(rest[1:]).replace(":", "").replace(" ", "")
     try:
         data = bytes.fromhex(digits if len(digits) % 2 == 0 else "0" + digits)
     except ValueError:
-        raise given.place.error("could not get memory") from None
+        raise errors.DnsmasqError("could not get memory", status=NO_MEMORY) from None
     return local.Record(values.name(given, owner, bad), kind, data, makes_known=False)

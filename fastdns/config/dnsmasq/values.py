@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import ipaddress
 import re
@@ -15,28 +16,38 @@ from fastdns.dns import constants, names, reverse
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 PORT = 53
+INT_MAX = 2**31 - 1
 PORT_MAX = 65535
 UNKNOWN_HOST = "Name or service not known"
 PORT_DIGITS_MAX = 5
 NULL_ADDRESSES = ("0.0.0.0", "::")
+_OLD_ADDRESS = re.compile(r"[0-9.]+")  # inet_aton(3): 127.1, 010.0.0.1
 _HOST_NAME = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
 
 
 # --- numbers and names -----------------------------------------------------------------------------------------------
 
 
-def number(given: Given, *, low: int = 0, high: int = 2**31 - 1) -> int:
-    text = given.value.strip()
-    if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
+def number(given: Given, *, low: int = 0, high: int = INT_MAX) -> int:
+    """The digits of a value, at most INT_MAX (larger ones are taken as it); no digits are 0, as atoi(3) says."""
+    found = read_digits(given.value)
+    if found is None or not low <= found <= high:
         raise given.place.error()
-    return int(text)
+    return found
 
 
 def field_number(given: Given, text: str, message: str, *, high: int = 0xFFFF) -> int:
     """A number among other fields; what is wrong with it is told by `message`."""
-    if not text.isascii() or not text.isdigit() or int(text) > high:
+    found = read_digits(text)
+    if found is None or found > high:
         raise given.place.error(message)
-    return int(text)
+    return found
+
+
+def read_digits(text: str) -> int | None:
+    if not text:
+        return 0
+    return min(int(text), INT_MAX) if text.isascii() and text.isdigit() else None
 
 
 def name(given: Given, text: str, message: str = "") -> str:
@@ -52,7 +63,7 @@ def fields(given: Given) -> list[str]:
 
 def rtype(given: Given, text: str, message: str = "bad RR type") -> int:
     """A record type by its name or number."""
-    if text.isascii() and text.isdigit() and 0 < int(text) <= 0xFFFF:
+    if text.isascii() and text.isdigit() and int(text) <= 0xFFFF:
         return int(text)
     known = constants.Type.__members__.get(text.upper())
     if known is None:
@@ -63,9 +74,15 @@ def rtype(given: Given, text: str, message: str = "bad RR type") -> int:
 # --- addresses --------------------------------------------------------------------------------------------------------
 
 
-def address(text: str) -> Address | None:
+def rtypes(given: Given) -> list[int]:
+    """The types of `TYPE[,TYPE...]`; nothing between two commas is none."""
+    return [rtype(given, text) for text in fields(given) if text]
+
+
+def address(text: str, *, may_have_scope: bool = False) -> Address | None:
+    """An address; one of a link (`fe80::1%eth0`) only where it can mean something (RFC 4007 section 11)."""
     try:
-        return ipaddress.ip_address(text)
+        return ipaddress.ip_address(text) if may_have_scope or "%" not in text else None
     except ValueError:
         return None
 
@@ -84,6 +101,8 @@ def alias(given: Given) -> local.Alias:
     old, *rest = fields(given)
     first, is_range, last = old.partition("-")
     found = [address(text) for text in (first, *([last] if is_range else []), *rest[:2])]
+    if is_range and rest and found[0] is not None and not isinstance(found[1], ipaddress.IPv4Address):
+        raise given.place.error("invalid alias range")
     if not rest or not all(isinstance(one, ipaddress.IPv4Address) for one in found):
         raise given.place.error("missing address in alias")
     packed = [one.packed for one in found if one is not None]
@@ -153,18 +172,24 @@ def read_server(given: Given, text: str) -> tuple[model.Upstream, str]:
     host, has_port, port = place.partition("#")
     source, has_source_port, source_port = source.partition("#")
     for present, written in ((has_port, port), (has_source_port, source_port)):
-        if present and not (written.isdigit() and int(written) <= PORT_MAX):
-            raise given.place.error("bad port")
-    found = address(host)
+        if present:
+            field_number(given, written, "bad port", high=PORT_MAX)
+    found = address(host, may_have_scope=True)
     if found is None:
         found = look_up(given, host)
     if source and address(source) is None:
         source = find_interface(given, source)
+    elif source and ipaddress.ip_address(source).version != found.version:
+        other = 10 - found.version
+        raise given.place.error(f"cannot use IPv{found.version} server address with IPv{other} source address")
     return model.Upstream(str(found), int(port) if port else PORT), source
 
 
 def look_up(given: Given, host: str) -> Address:
-    """The first address of a host. What is no host's name needs no look-up to be unknown."""
+    """The first address of a host. What is no host's name needs no look-up to be unknown, or is an old form of an address."""
+    if _OLD_ADDRESS.fullmatch(host):
+        with contextlib.suppress(OSError):
+            return ipaddress.ip_address(socket.inet_aton(host))
     if not _HOST_NAME.fullmatch(host):
         raise given.place.error(UNKNOWN_HOST)
     try:
@@ -187,28 +212,27 @@ def find_interface(given: Given, text: str) -> str:
 def reverse_servers(given: Given) -> list[Server]:
     """Read `NETWORK[/PREFIX][,SERVER]`: the servers of the network's reverse names."""
     where, separator, target = given.value.partition(",")
-    base, _, prefix = where.partition("/")
+    base, has_prefix, prefix = where.partition("/")
     found = address(base)
     if found is None or (prefix and not prefix.isdigit()):
         raise given.place.error()
-    length = int(prefix) if prefix else found.max_prefixlen
-    if length > found.max_prefixlen:
+    length = int(prefix or 0) if has_prefix else found.max_prefixlen
+    if not (0 if found.version == 6 else 1) <= length <= found.max_prefixlen:
         raise given.place.error(f"bad IPv{found.version} prefix length")
     if separator and not target:
         raise given.place.error(UNKNOWN_HOST)
-    upstream, source = read_server(given, target) if target else (None, "")
+    is_default = target == "#"
+    upstream, source = read_server(given, target) if target and not is_default else (None, "")
     zones = reverse.reverse_zones(ipaddress.ip_network(f"{found}/{length}", strict=False))
-    return [Server(zone, upstream, source) for zone in zones]
+    return [Server(zone, upstream, source, is_default=is_default) for zone in zones]
 
 
 # --- domains with an answer ------------------------------------------------------------------------------------------
 
 
 def domains(given: Given) -> list[local.Domain]:
-    """Read `/DOMAIN[/DOMAIN...]/[ADDRESS]` of --address."""
+    """Read `[/DOMAIN[/DOMAIN...]/][ADDRESS]` of --address; without a domain it is for every name."""
     found, target = split_domains(given)
-    if not given.value.startswith("/") or given.value.count("/") < 2:
-        raise given.place.error("Bad address in --address")
     if target == "#":
         addresses: tuple[str, ...] = NULL_ADDRESSES
     elif not target:

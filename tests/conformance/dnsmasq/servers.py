@@ -70,22 +70,24 @@ class Server:
         folder: pathlib.Path,
         upstreams: Upstreams,
         user: str = "root",
+        log: pathlib.Path | str = "-",
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         self.folder = folder
         self._command = [
             *command,
-            *("-k", "--conf-file=/dev/null", f"--user={user}", f"--pid-file={folder}/pid", "--log-facility=-"),
+            *("-k", "--conf-file=/dev/null", f"--user={user}", f"--pid-file={folder}/pid", f"--log-facility={log}"),
             *("--listen-address=127.0.0.1", "--bind-interfaces", f"--port={self.port}"),
             *(upstreams.fill_in(argument).replace("{folder}", str(folder)) for argument in arguments),
         ]
+        self._log = folder / "log" if log == "-" else pathlib.Path(log)
         self.process: Process | None = None
 
     def __enter__(self) -> Self:
         env = {**os.environ, "PYTHONPATH": str(ROOT)}
         self.process = Process(self._command, log=self.folder / "log", env=env, cwd=self.folder)
-        self.process.wait_until(lambda: STARTED in self.log(), what="its start", timeout=120)
+        self.process.wait_until(lambda: self._log.exists() and STARTED in self.log(), what="its start", timeout=120)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -93,7 +95,7 @@ class Server:
         self.process.stop()
 
     def log(self) -> str:
-        return (self.folder / "log").read_text(errors="replace")
+        return self._log.read_text(errors="replace")
 
     def send_signal(self, number: signal.Signals) -> None:
         assert self.process is not None
@@ -104,9 +106,16 @@ def real(arguments: Sequence[str], *, folder: pathlib.Path, upstreams: Upstreams
     return Server([build.find("dnsmasq")], arguments, folder=folder, upstreams=upstreams)
 
 
-def ours(arguments: Sequence[str], *, folder: pathlib.Path, upstreams: Upstreams, user: str = "root") -> Server:
+def ours(
+    arguments: Sequence[str],
+    *,
+    folder: pathlib.Path,
+    upstreams: Upstreams,
+    user: str = "root",
+    log: pathlib.Path | str = "-",
+) -> Server:
     command = [sys.executable, "-m", "fastdns.cli.dnsmasq"]
-    return Server(command, arguments, folder=folder, upstreams=upstreams, user=user)
+    return Server(command, arguments, folder=folder, upstreams=upstreams, user=user, log=log)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -221,6 +221,14 @@ WORLDS = (
         "b.foo.test A",
         "xtest A",
     ),
+    world(
+        "addresses without a domain",
+        "--server={u1} --address=192.0.2.7 --address=/a.test/192.0.2.8",
+        "www.example.com A",
+        "www.example.com AAAA",
+        "x.a.test A",
+        "plain A",
+    ),
     world("every name by a star", "--server={u1} --address=/*/192.0.2.5", "a.test A", "b A", "a.test AAAA"),
     world("one address for all", "--address=/#/192.0.2.77", "any.name.test A", "plain A"),
     world(
@@ -243,6 +251,7 @@ WORLDS = (
         "y.test A",
         "x.h.test A",
         "h.test ANY",
+        "1.2.0.192.in-addr.arpa A",
     ),
     world(
         "aliases of our own",
@@ -254,6 +263,7 @@ WORLDS = (
         "b.test A",
         "c.test A",
         "c.test CNAME",
+        "a.test ANY",
     ),
     world(
         "records of our own",
@@ -291,6 +301,34 @@ WORLDS = (
         "2.2.0.192.in-addr.arpa A",
     ),
     world(
+        "names of interfaces",
+        "--server={u1} --interface-name=i.test,lo/4 --interface-name=j.test,lo/4",
+        "i.test A",
+        "j.test A",
+        "i.test AAAA",
+        "1.0.0.127.in-addr.arpa PTR",
+    ),
+    world(
+        "mail to our hosts",
+        "--server={u1} --mx-target=t.test --localmx --host-record=one.test,192.0.2.1 --mx-host=own.test,x.test,7 "
+        "--mx-host=empty.test,,8 --mx-host=b.test",
+        "one.test MX",
+        "own.test MX",
+        "empty.test MX",
+        "b.test MX",
+        "none.example.com MX",
+    ),
+    world(
+        "values left empty",
+        "--server={u1} --srv-host=_a._tcp.x,b, --srv-host=_b._tcp.x,b,5,, --mx-host=a.x,b, --local-ttl= "
+        "--rev-server=10.0.0.0/8,# --rev-server=192.168.0.0/16,{u2}",
+        "_a._tcp.x SRV",
+        "_b._tcp.x SRV",
+        "a.x MX",
+        "5.0.0.10.in-addr.arpa PTR",
+        "1.1.168.192.in-addr.arpa PTR",
+    ),
+    world(
         "addresses of targets",
         "--server={u1} --srv-host=_a._tcp.test,h.test,8 --srv-host=_a._tcp.test,h.test,9 --mx-host=m.test,h.test,3 "
         "--mx-host=m.test,i.test,4 --host-record=h.test,192.0.2.1,2001:db8::1 --host-record=i.test,192.0.2.3 "
@@ -318,9 +356,11 @@ WORLDS = (
     ),
     world(
         "short names of hosts files",
-        "--server={u1} --addn-hosts={folder}/more --expand-hosts --domain=corp.test",
+        "--server={u1} --addn-hosts={folder}/more --expand-hosts --domain=corp.test --host-record=own,192.0.3.2",
         "one A",
         "one.corp.test A",
+        "own A",
+        "own.corp.test A",
         "1.3.0.192.in-addr.arpa PTR",
         files={"more": "192.0.3.1 one\n"},
     ),
@@ -330,6 +370,7 @@ WORLDS = (
         "plain A",
         "plain AAAA",
         "plain MX",
+        "plain ANY",
         "own A",
         "own AAAA",
         "www.example.com A",
@@ -343,6 +384,7 @@ WORLDS = (
         "1.2.0.192.in-addr.arpa PTR",
         "8.8.8.8.in-addr.arpa PTR",
         "6.0.0.10.in-addr.arpa A",
+        "6.0.0.10.in-addr.arpa ANY",
     ),
     world(
         "rebind protection",

@@ -50,8 +50,15 @@ def message_of(*arguments: str) -> str:
         ("--max-port=99999", HELP),
         ("--query-port=x", HELP),
         ("--max-tcp-connections=x", HELP),
+        ("--max-tcp-connections=0", HELP),
+        ("--local-ttl= 5", HELP),
+        ("--local-ttl=+5", HELP),
+        ("--local-service=x", HELP),
+        ("--interface-name=a.test,lo/5", HELP),
         ("--log-async=x", HELP),
         ("--fast-dns-retry=x", HELP),
+        ("--fast-dns-retry=49", HELP),
+        ("--fast-dns-retry=500,x", HELP),
         ("--listen-address=x", HELP),
         ("--listen-address=192.0.2.1#5", HELP),
         ("--bogus-nxdomain=x", HELP),
@@ -67,9 +74,14 @@ def message_of(*arguments: str) -> str:
         ("--server=192.0.2.1@192.0.2.2#99999", "bad command line options: bad port"),
         ("--server=192.0.2.1@nonesuch", "bad command line options: interface binding not supported"),
         ("--address=/a.test/300.1.1.1", "bad command line options: Bad address in --address"),
+        ("--address=/a.test/fe80::1%lo", "bad command line options: Bad address in --address"),
         ("--address=/a.test/192.0.2.1#5", "bad command line options: Bad address in --address"),
         ("--address=/a.test", "bad command line options: Bad address in --address"),
         ("--address=a.test", "bad command line options: Bad address in --address"),
+        ("--server=192.0.2.1@::1", "bad command line options: cannot use IPv4 server address with IPv6 source address"),
+        ("--server=::1@127.0.0.1", "bad command line options: cannot use IPv6 server address with IPv4 source address"),
+        ("--rev-server=10.0.0.0/0,192.0.2.1", "bad command line options: bad IPv4 prefix length"),
+        ("--rev-server=10.0.0.0/,192.0.2.1", "bad command line options: bad IPv4 prefix length"),
         ("--rev-server=10.0.0.0/40,192.0.2.1", "bad command line options: bad IPv4 prefix length"),
         ("--rev-server=2001:db8::/200,192.0.2.1", "bad command line options: bad IPv6 prefix length"),
         ("--rev-server=10.0.0.0/8,", "bad command line options: Name or service not known"),
@@ -84,12 +96,16 @@ def message_of(*arguments: str) -> str:
         ("--naptr-record=a.test,x,2,u,x,y", "bad command line options: bad NAPTR record"),
         ("--caa-record=a.test", "bad command line options: bad CAA record"),
         ("--dns-rr=a.test", "bad command line options: bad RR record"),
+        ("--interface-name=a.test", "bad command line options: bad interface name"),
+        ("--dns-rr=a.test,TXT,01", "bad command line options: bad RR record"),
         ("--dns-rr=a.test,x", "bad command line options: bad RR record"),
         ("--cache-rr=FOO", "bad command line options: bad RR type"),
         ("--filter-rr=A,FOO", "bad command line options: bad RR type"),
         ("--alias=x", "bad command line options: missing address in alias"),
         ("--alias=192.0.2.1", "bad command line options: missing address in alias"),
+        ("--alias=192.0.2.4-x,198.51.100.1", "bad command line options: invalid alias range"),
         ("--alias=192.0.2.4-192.0.2.9,198.51.100.1", "bad command line options: invalid alias range"),
+        ("--log-facility=", "bad command line options: bad log facility"),
         ("--log-facility=nonsense", "bad command line options: bad log facility"),
         ("--domain=#", "must have exactly one resolv.conf to read domain from."),
         ("extra", "junk found in command line"),
@@ -97,6 +113,63 @@ def message_of(*arguments: str) -> str:
 )
 def test_mistake_on_the_command_line(argument: str, said: str) -> None:
     assert message_of(argument) == f"dnsmasq: {said}"
+
+
+def test_octets_that_are_none() -> None:
+    with pytest.raises(errors.DnsmasqError) as caught:
+        dnsmasq.parse([*BASE, "--dns-rr=a.test,65280,xx"])
+    assert (str(caught.value), caught.value.status) == ("dnsmasq: could not get memory", 4)
+
+
+def test_resolv_conf_without_a_search_domain(tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "resolv.conf"
+    file.write_text("nameserver 192.0.2.1\n")
+    with pytest.raises(errors.DnsmasqError) as caught:
+        dnsmasq.parse(["--conf-file=/dev/null", f"--resolv-file={file}", "--domain=#"])
+    assert (str(caught.value), caught.value.status) == (f"dnsmasq: no search directive found in {file}", 5)
+
+
+def test_queries_of_networks_are_not_left_unwatched() -> None:
+    """--local-service=net decides where no option says where to listen; there it would have to look at who asks."""
+    assert "local-service=net" in message_of("--local-service")
+    dnsmasq.parse([*BASE, "--local-service", "--listen-address=127.0.0.1"])
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        *(
+            "--local-ttl=",
+            "--port=",
+            "--cache-size=",
+            "--neg-ttl=99999999999",
+            "--cache-rr=TXT,,MX",
+            "--filter-rr=TXT,",
+        ),
+        *(
+            "--server=192.0.2.1#",
+            "--server=127.1",
+            "--server=010.0.0.1",
+            "--server=/*a.test/192.0.2.1",
+            "--address=192.0.2.1",
+        ),
+        *(
+            "--mx-host=a.test,b.test,",
+            "--fast-dns-retry=500,",
+            "--log-facility=LOCAL0",
+            "--conf-dir=",
+            "--servers-file=",
+        ),
+        *(
+            "--local-service=host",
+            "--interface-name=a.test,lo",
+            "--rev-server=10.0.0.0/8,#",
+            "--bogus-nxdomain=192.0.2.0/24",
+        ),
+    ],
+)
+def test_what_looks_like_a_mistake_and_is_none(argument: str) -> None:
+    dnsmasq.parse([*BASE, argument])
 
 
 def test_single_options_stand_once() -> None:
