@@ -5,7 +5,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from fastdns._askers cimport Asker, AskerPool, NoteQueue, Peer
 from fastdns._cache cimport Found, Key, Lookup, Part
 from fastdns._inflight cimport Answered, Asked
-from fastdns._local cimport Limits
+from fastdns._local cimport Finding, Limits
 from fastdns._message cimport Reply
 from fastdns._packet cimport CD, Query, QueryStatus
 from fastdns._plan cimport Block, CacheRule, FlushAnswers, Listener, Plan, SendAnswer, Spread, Step, ZoneList
@@ -107,6 +107,7 @@ cdef class Answerer(Plan):
     cdef Lookup _find_reply(self, uint32_t cache, const Key* key, Found* found) noexcept nogil
     cdef void _write_found(self, const Block* block, const CacheRule* rule, const Found* found, const Query* query,
                            const Peer* peer, bint no_limit, bint is_stale, Writer* out) noexcept nogil
+    cdef bint _has_target(self, const Block* block, const Finding* finding, uint16_t qtype) noexcept nogil
     cdef bint _is_known(self, const Block* block, const uint8_t* name_key, uint16_t name_len) noexcept nogil
     cdef bint _judge(self, const Block* block, const Key* key, Reply* reply) noexcept nogil
     cdef void _store_tails(self, const Block* block, const Key* key, const uint8_t* wire, size_t wire_len) noexcept nogil

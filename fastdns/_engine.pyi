@@ -66,9 +66,9 @@ class Engine(Answerer):
     def reply_upstream(self, token: int, wire: bytes) -> bool:
         """Check an upstream's reply as a UDP one is, keep it in the cache, answer with it (or go on with the next step, as
         `next` says). False: it is broken, or answers another question; the asker still waits."""
-    def chain(self, token: int) -> tuple[bytes, bytes] | None:
-        """For SLOW_CHASE: the answer so far (the CNAMEs, no OPT) and the canonical name that they lead to; None: they lead
-        nowhere any more."""
+    def chain(self, token: int) -> tuple[bytes, bytes, bool] | None:
+        """For SLOW_CHASE: the answer so far (the CNAMEs, no OPT), the canonical name that they lead to, and whether AA stays
+        with what is found there; None: they lead nowhere any more."""
     def slow_queries(self) -> list[Slow]:
         """What left the compiled path since the last call."""
     def parked_at(self, token: int) -> tuple[int, int] | None:

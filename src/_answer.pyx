@@ -86,6 +86,7 @@ from fastdns._inflight cimport (
 )
 from fastdns._local cimport (
     FAILED,
+    ALIAS,
     FOLLOW,
     NODATA,
     NXDOMAIN,
@@ -523,6 +524,8 @@ cdef class Answerer(Plan):
             return True
         if finding.outcome == NXDOMAIN and block.finds_known and self._is_known(block, query.name_key, query.qname_len):
             finding.outcome = NODATA
+        if finding.outcome == ALIAS and query.flags & RD and self._has_target(block, &finding, query.qtype):
+            finding.outcome = FOLLOW
         if finding.outcome == FOLLOW:
             result[0] = self._slow_down(block, index, SLOW_CHASE, query, peer, asker, no_limit, out, token)
             return True
@@ -537,6 +540,20 @@ cdef class Answerer(Plan):
         write_finding(out, query, &finding, &limits)
         result[0] = ANSWERED
         return True
+
+    cdef bint _has_target(self, const Block* block, const Finding* finding, uint16_t qtype) noexcept nogil:
+        """True if the block's cache of records has the addresses that an alias of a table leads to (dnsmasq)."""
+        cdef uint32_t cache = 0
+        cdef CacheRule* rule = self._rule_of(block, &cache)
+        cdef Key key
+        if rule == NULL or not rule.keeps_records or (qtype != A and qtype != AAAA):
+            return False
+        key.name_key = finding.target
+        key.name_len = finding.target_len
+        key.qtype = qtype
+        key.qclass = IN
+        key.wants_dnssec = key.checking_disabled = False
+        return (<Cache>self.cache_of[cache]).has_records(&key, <uint32_t>(self.now_ns // 1000000000u))
 
     cdef bint _is_known(self, const Block* block, const uint8_t* name_key, uint16_t name_len) noexcept nogil:
         """True if a table or a cache of records of the block holds something for a name."""

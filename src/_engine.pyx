@@ -36,7 +36,7 @@ from fastdns._counters cimport (
 from fastdns._inflight cimport (
     RECEIVE_BATCH,
 )
-from fastdns._local cimport FOLLOW, Finding, Limits, find_answer, write_finding
+from fastdns._local cimport ALIAS, FOLLOW, Finding, Limits, find_answer, write_finding
 from fastdns._message cimport (
     REPLY_OK,
     REPLY_TOO_LARGE,
@@ -243,7 +243,8 @@ cdef class Engine(Answerer):
         return True
 
     def chain(self, uint64_t token):
-        """For SLOW_CHASE: the answer so far (the CNAMEs, no OPT) and the canonical name that they lead to."""
+        """For SLOW_CHASE: the answer so far (the CNAMEs, no OPT), the canonical name that they lead to, and whether AA stays
+        with what is found there: a name that only the cache knows takes it away."""
         cdef Asker* asker = self._asker(token)
         cdef Block* block = self.blocks[asker.block]
         cdef Writer out = writer_over(self.answer, MESSAGE_MAX)
@@ -253,7 +254,7 @@ cdef class Engine(Answerer):
         restore_query(asker, &query)
         if block.steps[asker.step].kind == STEP_TABLE:
             find_answer(self.table_of[block.steps[asker.step].index][0], &query, NULL, &finding)
-            if finding.outcome == FOLLOW:
+            if finding.outcome == FOLLOW or finding.outcome == ALIAS:
                 query.has_edns = False
                 limits.size = MESSAGE_MAX
                 limits.udp_max = block.udp_max
@@ -261,7 +262,7 @@ cdef class Engine(Answerer):
                 limits.rotation = 0
                 self._bound_ttls(block, &query, &limits)
                 write_finding(&out, &query, &finding, &limits)
-                return out.data[:out.pos], finding.target[:finding.target_len]
+                return out.data[:out.pos], finding.target[:finding.target_len], finding.outcome == FOLLOW
         return None
 
     def slow_queries(self):

@@ -8,15 +8,21 @@ from collections.abc import Iterator
 from fastdns.dns import records
 
 RCODE_MASK = 0x000F
+AA = 0x0400
 
 
-def append_answer(answer: bytes, found: bytes) -> bytes:
-    """`answer` (no authority, no additional section) with the answer records of `found`; itself if there are none."""
+def append_answer(answer: bytes, found: bytes, *, keeps_flags: bool = True) -> bytes:
+    """`answer` (no authority, no additional section) with the answer records of `found`; itself if there are none.
+
+    Not `keeps_flags`: with records of others it is not authoritative.
+    """
     try:
         behind = list(read_answers(found)) if found and not found[3] & RCODE_MASK else []
     except (ValueError, IndexError, struct.error):
         behind = []
     ident, flags, questions, count, _, _ = records.HEADER.unpack_from(answer)
+    if behind and not keeps_flags:
+        flags &= ~AA
     head = records.HEADER.pack(ident, flags, questions, count + len(behind), 0, 0)
     return head + answer[records.HEADER.size :] + b"".join(behind)
 

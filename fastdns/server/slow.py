@@ -323,11 +323,12 @@ class SlowPath:
         if found is None:
             self._engine.reply_rcode(query.token, SERVFAIL)
             return
-        answer, target = found
+        answer, target, stays_ours = found
         depth = self._depths.get(query.token, 0) + 1
         if depth <= CHASE_DEPTH:
             qtype = questions.read_question(query.wire).qtype
-            answer = chase.append_answer(answer, await self.look_up(target, qtype, query.block, depth=depth))
+            end = await self.look_up(target, qtype, query.block, depth=depth)
+            answer = chase.append_answer(answer, end, keeps_flags=stays_ours)
         self._engine.reply(query.token, answer)
 
     async def _ask_skydns(self, query: _engine.Slow) -> None:

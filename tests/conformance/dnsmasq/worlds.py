@@ -266,6 +266,23 @@ WORLDS = (
         "a.test ANY",
     ),
     world(
+        "aliases of what the cache knows",
+        "--server={u1} --cname=a.test,www.example.com --cname=b.test,alias.example.com,40 --cname=m.test,mail.example.com "
+        "--cache-rr=MX --cname=d.test,a.test",
+        "a.test A",
+        "www.example.com A",
+        "a.test A",
+        "a.test A edns",
+        "a.test A tcp",
+        "a.test A nord",
+        "a.test AAAA",
+        "d.test A",
+        "alias.example.com A",
+        "b.test A",
+        "mail.example.com MX",
+        "m.test MX",
+    ),
+    world(
         "records of our own",
         "--server={u1} --txt-record=t.test,one,two --ptr-record=p.test,x.test --mx-host=m.test,mail.test,5 --mx-host=n.test,x.test "
         "--srv-host=_s._tcp.test,t.test,80,1,2 --srv-host=_n._tcp.test --naptr-record=n.test,1,2,u,x,y,z.test "
