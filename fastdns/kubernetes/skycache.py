@@ -77,8 +77,8 @@ class SkyCache:
         """An object as it is from now on. What makes no sense in it is complained about once, the rest is used."""
         found: list[str] = []
         key = (item.namespace, item.name)
-        if not all(map(skydns.is_label, key)):
-            found.append("name or namespace is no DNS label")
+        if not all(map(skydns.is_object_name, key)):
+            found.append("name or namespace is no DNS label in lower case")
         elif isinstance(item, objects.Service):
             self._set(kind, key, skydns.read_service(item, found.append), item.uid)
         elif isinstance(item, objects.Endpoints):
@@ -309,19 +309,18 @@ class SkyCache:
     def dump(self) -> dict[str, Any]:
         """The tree as kube-dns's page /cache shows it: `ChildNodes` by label from the root down, `Entries` by key."""
         root = make_node()
-        top = root
-        for label in reversed(self.domain.removesuffix(".").split(".")):
-            top = top["ChildNodes"].setdefault(label, make_node())
-        for (namespace, name), known in sorted(self._services.items()):
+        domain = self.domain.removesuffix(".").split(".")
+        for (namespace, name), known in self._services.items():
             if known.value.external_name is not None:
-                space = descend(top, (namespace, "svc"))
+                space = descend(root, (namespace, "svc", *domain))
                 space["Entries"][name] = show_entry(skydns.Entry(name, known.value.external_name))
                 continue
             endpoints = self._endpoints.get((namespace, name))
             subsets = endpoints.value if endpoints else None
             for node in skydns.nodes_of(namespace, name, known.value, subsets, domain=self.domain):
-                descend(top, node.path)["Entries"] = {entry.key: show_entry(entry) for entry in node.entries}
-        return root
+                entries = {entry.key: show_entry(entry) for entry in node.entries}
+                descend(root, (*node.path, *domain))["Entries"] = entries
+        return sort_node(root)
 
 
 def find_entries(tree: dict[str, Any], path: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -349,6 +348,12 @@ def descend(node: dict[str, Any], path: Sequence[str]) -> dict[str, Any]:
     for label in reversed(path):
         node = node["ChildNodes"].setdefault(label, make_node())
     return node
+
+
+def sort_node(node: dict[str, Any]) -> dict[str, Any]:
+    """The node with everything below it by name, as Go writes maps."""
+    children = {label: sort_node(child) for label, child in sorted(node["ChildNodes"].items())}
+    return {"ChildNodes": children, "Entries": dict(sorted(node["Entries"].items()))}
 
 
 def show_entry(entry: skydns.Entry) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import math
+import re
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -25,6 +26,7 @@ CNAME_NXDOMAIN, IN_PYTHON, ENTRY, ANY_TYPE, ALIVE, HIDDEN = 8, 16, 32, 128, 256,
 NS_APEX_ONLY, STARS, PARTIAL, OWN_SPELLING, SRV_GLUE = 32, 64, 128, 512, 1024
 """Flags of a zone, likewise."""
 IN_ADDR, IP6 = records.REVERSE_APEXES
+_UPPER = re.compile("[A-Z]")
 _FNV_PRIME, _FNV_START = 0x01000193, 0x811C9DC5
 
 Complain = Callable[[str], None]
@@ -162,6 +164,11 @@ def is_label(text: str) -> bool:
     return 0 < len(text.encode()) <= records.LABEL_MAX and "." not in text
 
 
+def is_object_name(text: str) -> bool:
+    """Tell whether `text` is a label in lower case, as API servers let objects be named."""
+    return is_label(text) and not _UPPER.search(text)
+
+
 # --- the tree --------------------------------------------------------------------------------------------------------
 
 
@@ -257,10 +264,9 @@ def names_of(
 
 
 def _add_node(data: dict[bytes, bytes], node: Node, zone: bytes) -> None:
-    if not node.entries:
-        return
+    """Add what a node and its entries hold. Queries come in lower case: none reaches a port's name that isn't."""
     path = join_labels(node.path)
-    if len(path) + len(zone) > records.NAME_MAX:
+    if not node.entries or path != path.lower() or len(path) + len(zone) > records.NAME_MAX:
         return
     data[path] = node_data(node, path)
     for entry in node.entries:

@@ -8,13 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastdns import _trie, errors
-from fastdns.kubernetes import objects, treecache
+from fastdns.config import model
+from fastdns.kubernetes import objects, skycache, treecache
 from fastdns.kubernetes.objects import Kind
 from tests.unit.kubernetes import delta, worlds
 
 text = st.one_of(
     st.sampled_from(
-        ["", "ns", "a", "None", "10.0.0.1", "fd00::1", "fe80::1%eth0", "10.0.0.01", "::", ".", "a.b", "x" * 64]
+        ["", "ns", "a", "None", "10.0.0.1", "fd00::1", "fe80::1%eth0", "10.0.0.01", "::", ".", "a.b", "x" * 64, "HTTP"]
     ),
     st.text(max_size=8),
     st.none(),
@@ -51,6 +52,8 @@ spec = st.fixed_dictionaries(
         "ports": ports,
     },
 )
+address = st.fixed_dictionaries({"ip": text}, optional={"hostname": text})
+subset = st.fixed_dictionaries({"addresses": st.lists(address, max_size=3), "ports": ports})
 status = st.fixed_dictionaries({"podIPs": st.lists(st.builds(dict, ip=text), max_size=3), "podIP": text})
 item = st.one_of(
     st.tuples(st.just(Kind.SERVICES), st.builds(dict, metadata=metadata, spec=spec)),
@@ -83,5 +86,38 @@ def test_nonsense_is_survived(items: list[tuple[Kind, dict[str, Any]]], pod_name
         compiled.apply(run)
     assert compiled.stats()["names"] == len(table.names)
     tree.dump()
+    for line in said:
+        assert line.isprintable()
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just(Kind.SERVICES), st.builds(dict, metadata=metadata, spec=spec)),
+            st.tuples(
+                st.just(Kind.ENDPOINTS), st.builds(dict, metadata=metadata, subsets=st.lists(subset, max_size=2))
+            ),
+        ),
+        max_size=8,
+    )
+)
+def test_nonsense_is_survived_by_the_names_of_kubedns(items: list[tuple[Kind, dict[str, Any]]]) -> None:
+    said: list[str] = []
+    config = model.Kubernetes(zones=("cluster.local.",), dialect=model.Dialect.KUBEDNS)
+    cache = skycache.SkyCache(config, clock=lambda: 1.0, complain=said.append)
+    by_deltas, at_once = _trie.NameTable(), _trie.NameTable()
+    for run in cache.snapshot():
+        by_deltas.apply(run)
+    for kind, body in items:
+        try:
+            cache.apply(kind, objects.convert(kind, body))
+        except errors.ManifestError:
+            continue
+        by_deltas.apply(cache.drain())
+    for run in cache.snapshot():
+        at_once.apply(run)
+    assert by_deltas.stats()["names"] == at_once.stats()["names"]
+    cache.dump()
     for line in said:
         assert line.isprintable()

@@ -186,7 +186,7 @@ def test_a_complaint_is_made_once(world: World) -> None:
 def test_name_that_is_none_is_told_and_left_out(world: World) -> None:
     world.service("a.b", "10.0.0.1")
     world.send()
-    assert world.complaints == ["services ns/a.b: name or namespace is no DNS label"]
+    assert world.complaints == ["services ns/a.b: name or namespace is no DNS label in lower case"]
     assert not world.has("1.0.0.10.in-addr.arpa")
 
 
@@ -202,6 +202,29 @@ def test_tree_is_as_kubedns_shows_it(world: World) -> None:
     assert sorted(space["ChildNodes"]) == ["empty", "web"]
     assert space["ChildNodes"]["empty"] == {"ChildNodes": {}, "Entries": {}}
     assert space["Entries"] == {"ext": {"host": "www.example.org", "priority": 10, "weight": 10, "ttl": 30}}
+
+
+def test_tree_of_no_services_is_empty(world: World) -> None:
+    world.service("absent")
+    assert world.cache.dump() == {"ChildNodes": {}, "Entries": {}}
+
+
+def test_tree_is_shown_in_the_order_of_its_names(world: World) -> None:
+    for name in ("web", "db"):
+        world.service(name)
+        world.endpoints(name, ("10.1.0.2", "z"), ("10.1.0.1", "a"))
+    space = world.cache.dump()
+    for label in ("local", "cluster", "svc", "ns"):
+        space = space["ChildNodes"][label]
+    assert list(space["ChildNodes"]) == ["db", "web"]
+    assert list(space["ChildNodes"]["db"]["Entries"]) == ["a", "z"]
+
+
+def test_port_that_no_query_can_name_has_no_record_and_breaks_none(world: World) -> None:
+    world.service("web", "10.0.0.1", ports=[{"name": "HTTP", "port": 80, "protocol": "TCP"}])
+    world.send()
+    assert world.has("web.ns.svc.cluster.local")
+    assert not world.has("_http._tcp.web.ns.svc.cluster.local")
 
 
 @pytest.mark.parametrize(
