@@ -91,12 +91,12 @@ def read_flags(options: argparse.Namespace, environment: Mapping[str, str]) -> k
     return kubedns.Flags(
         domain=kubedns.read_domain(options.domain),
         address=read_address(options.dns_bind_address),
-        port=read_port("dns-port", options.dns_port),
+        port=options.dns_port,
         nameservers=read_nameservers(options.nameservers),
         federations=federations,
         master_url=kubedns.read_master_url(options.kube_master_url),
         kubeconfig=options.kubecfg_file,
-        healthz_port=read_port("healthz-port", options.healthz_port),
+        healthz_port=options.healthz_port,
         config_dir=options.config_dir,
         config_period=options.config_period,
         config_map=options.config_map,
@@ -112,12 +112,6 @@ def read_address(text: str) -> str:
     """Read --dns-bind-address: what stands for every address is the empty text."""
     address = text.removeprefix("[").removesuffix("]")
     return "" if address in ("", "0.0.0.0", "::") else address
-
-
-def read_port(name: str, number: int) -> int:
-    if not 0 < number < 65536:
-        raise kubedns.FlagError(f"invalid --{name}: {number} is no port")
-    return number
 
 
 def read_nameservers(text: str) -> tuple[model.Upstream, ...]:
@@ -151,12 +145,18 @@ def find_fatal(flags: kubedns.Flags, environment: Mapping[str, str]) -> str:
         )
     if flags.kubeconfig and not os.access(flags.kubeconfig, os.R_OK):
         return f"Failed to create a kubernetes client: {flags.kubeconfig} can't be read"
-    return ""
+    return "" if is_port(flags.healthz_port) else f"listen tcp: address {flags.healthz_port}: invalid port"
+
+
+def is_port(number: int) -> bool:
+    return 0 < number < 65536
 
 
 def serve(flags: kubedns.Flags, *, verbosity: int, workers: int) -> int:
     from fastdns.server import cpus, output, sources, supervisor, worker
 
+    if not is_port(flags.port):
+        raise errors.ListenError(f"listen udp: address {flags.port}: invalid port")
     command.raise_file_limit()
     style = worker.Options(formatter=klog.Formatter(), level=klog.verbose(verbosity), fd=STDERR)
     output.start_style(style)

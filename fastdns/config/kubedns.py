@@ -72,7 +72,7 @@ def read_master_url(text: str) -> str:
     """Read --kube-master-url: variables of the environment count. Raises FlagError."""
     url = expand_variables(text, os.environ)
     parts = urllib.parse.urlsplit(url)
-    if url and (not parts.scheme or not parts.netloc):
+    if text and (not parts.scheme or not parts.netloc):
         raise FlagError(f"invalid --kube-master-url specified: {values.quote(url)}: scheme and host are expected")
     return url
 

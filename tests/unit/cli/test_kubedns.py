@@ -92,10 +92,8 @@ def test_master_url_may_hold_variables(monkeypatch: pytest.MonkeyPatch) -> None:
         (["--config-dir=/x", "--federations=a"], "must be key=value"),
         (["--kube-master-url=127.0.0.1"], "scheme and host are expected"),
         (["--kube-master-url=/path"], "scheme and host are expected"),
-        (["--dns-port=0"], "is no port"),
-        (["--dns-port=70000"], "is no port"),
+        (["--kube-master-url=${NOBODY_SET_IT}"], "scheme and host are expected"),
         (["--dns-port=x"], 'invalid argument "x" for "--dns-port" flag'),
-        (["--healthz-port=-1"], "is no port"),
         (["--config-period=10"], 'invalid argument "10" for "--config-period" flag'),
         (["--v=x"], "invalid argument"),
         (["--config-map"], "flag needs an argument: --config-map"),
@@ -114,11 +112,18 @@ def test_refused_with_status_2(arguments: list[str], words: str, capsys: pytest.
         ([], "unable to load in-cluster configuration"),
         ([API, "--config-map=m", "--config-dir=/x"], "Cannot use both ConfigMap and ConfigDir"),
         (["--kubecfg-file=/nowhere/config"], "/nowhere/config can't be read"),
+        ([API, "--healthz-port=70000"], "listen tcp: address 70000: invalid port"),
     ],
 )
 def test_fatal_with_status_255(arguments: list[str], words: str, caplog: pytest.LogCaptureFixture) -> None:
     assert command.main(arguments) == 255
     assert any(words in record.message for record in caplog.records if record.levelno == logging.CRITICAL)
+
+
+@pytest.mark.parametrize("port", ["-1", "0", "70000"])
+def test_port_to_listen_at_that_is_none_ends_with_status_1(port: str, caplog: pytest.LogCaptureFixture) -> None:
+    assert command.main([API, f"--dns-port={port}"]) == 1
+    assert f"listen udp: address {port}: invalid port" in caplog.messages
 
 
 @pytest.mark.parametrize(("argument", "text"), [("--version", "Kube-DNS 0."), ("--version=raw", '"0.')])
