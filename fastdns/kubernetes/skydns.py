@@ -100,18 +100,19 @@ class Names:
 
 
 def read_service(item: objects.Service, complain: Complain) -> Service:
-    """Take what is used of a Service. The type ExternalName wins over clusterIP None."""
+    """Take what is used of a Service. The type ExternalName wins over clusterIP None, and that over clusterIPs."""
     spec = item.spec or objects.ServiceSpec()
     if item.is_external:
         return _read_external_name(spec.external_name or "", complain)
-    if item.is_headless or not item.cluster_ips:
+    if (spec.cluster_ip or "None") == "None":
         return Service()
     addresses = []
     for text in item.cluster_ips:
-        if records.parse_address(text) is None:
+        packed = records.parse_address(text)
+        if packed is None:
             complain(f"clusterIP {text!r} is no IP address")
         else:
-            addresses.append(str(ipaddress.ip_address(text)))
+            addresses.append(str(ipaddress.ip_address(packed)))
     return Service(tuple(dict.fromkeys(addresses)), read_ports(spec.ports, complain))
 
 

@@ -42,6 +42,7 @@ def test_weight_is_a_share_rounded_down(count: int, share: int) -> None:
         ({"clusterIP": "10.0.0.1"}, ("10.0.0.1",)),
         ({"clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1", "fd00:0::1"]}, ("10.0.0.1", "fd00::1")),
         ({"clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1", "10.0.0.1"]}, ("10.0.0.1",)),
+        ({"clusterIP": "::ffff:10.0.0.1"}, ("10.0.0.1",)),
     ],
 )
 def test_addresses_are_normalized(spec: dict[str, object], expected: tuple[str, ...]) -> None:
@@ -49,7 +50,14 @@ def test_addresses_are_normalized(spec: dict[str, object], expected: tuple[str, 
 
 
 @pytest.mark.parametrize(
-    "spec", [{"clusterIP": "None"}, {"clusterIP": ""}, {}, {"clusterIP": "None", "clusterIPs": ["None"]}]
+    "spec",
+    [
+        {"clusterIP": "None"},
+        {"clusterIP": ""},
+        {},
+        {"clusterIP": "None", "clusterIPs": ["None"]},
+        {"clusterIPs": ["10.0.0.1"]},
+    ],
 )
 def test_headless_is_none_or_nothing(spec: dict[str, object]) -> None:
     assert service(**spec).is_headless
@@ -69,7 +77,7 @@ def test_port_needs_name_and_protocol() -> None:
 @pytest.mark.parametrize(
     ("spec", "complaint"),
     [
-        ({"clusterIPs": ["nonsense"]}, "clusterIP 'nonsense' is no IP address"),
+        ({"clusterIP": "nonsense", "clusterIPs": ["nonsense"]}, "clusterIP 'nonsense' is no IP address"),
         ({"type": "ExternalName"}, "externalName '' is no name"),
         ({"type": "ExternalName", "externalName": "a..b"}, "externalName 'a..b' is no name"),
         ({"type": "ExternalName", "externalName": "x" * 64}, f"externalName '{'x' * 64}' is no name"),
