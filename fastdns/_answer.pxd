@@ -118,6 +118,7 @@ cdef class Answerer(Plan):
     cdef bint _is_test_due(self, Spread* spread) noexcept nogil
     cdef bint _waits_for_others(self, Asker* asker, uint32_t group, const Reply* reply) noexcept nogil
     cdef void _give_up(self, Asker* asker, const Answered* answered) noexcept nogil
+    cdef void _keep_silent(self, Asker* asker) noexcept nogil
     cdef bint _write_stale(self, const Block* block, const Query* query, const Peer* peer, bint no_limit,
                            Writer* out) noexcept nogil
     cdef void _accept_stale(self, Block* block, Asker* asker) noexcept nogil

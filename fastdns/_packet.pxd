@@ -13,6 +13,7 @@ cpdef enum Wire:
     MESSAGE_MAX = 65535
     OWNER_IS_QNAME = 0xC00C  # compression pointer to the question's name
     EDE_NONE = 0xFFFF       # no extended error; 0 is RFC 8914's "other"
+    EDE_NOT_READY = 14      # RFC 8914 section 4.15
 
 cpdef enum Flag:            # second 16 bits of the header
     QR = 0x8000

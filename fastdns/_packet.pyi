@@ -11,6 +11,7 @@ class Wire(enum.IntEnum):
     MESSAGE_MAX = 65535
     OWNER_IS_QNAME = 0xC00C
     EDE_NONE = 0xFFFF
+    EDE_NOT_READY = 14
 
 class Flag(enum.IntEnum):
     QR = 0x8000

@@ -30,7 +30,7 @@ cdef enum Bounds:           # when a block's cache bounds the TTLs of its tables
     BOUNDS_ALWAYS = 1
     BOUNDS_BY_NAME = 2      # in the cache's zones
 
-cpdef enum Manner:          # of a server block that is kube-dns's
+cpdef enum Manner:          # of a server block that is kube-dns's, or dnsmasq's
     REFUSE_ANY = 1          # type ANY is REFUSED, with no flag set
     REFUSE_UNSYNCED = 2     # so is everything while the list of its `gate` isn't complete
     CHAOS_IN_PYTHON = 4     # class CHAOS leaves as SLOW_CHAOS
@@ -40,6 +40,10 @@ cpdef enum Manner:          # of a server block that is kube-dns's
     SILENT = 64             # when no upstream answers, neither do we
     PTR_ALONE = 128         # other types than PTR are counted as SYSTEM_RECURSIVE
     PASS_ON = 256           # replies go as they came: with AD, and with the authority of any zone
+    ERRORS_CARRY_RA = 512
+    FINDS_KNOWN = 1024      # a name that a table or the cache holds something for is never denied
+    END_REFUSED = 2048      # what no step ends is REFUSED
+    END_NOT_READY = 4096    # and its extended error "not ready"
 
 cdef struct ZoneList:
     uint8_t* octets         # owned; each: u16 size, canonical name
@@ -89,11 +93,8 @@ cdef struct Block:
     uint64_t* slots         # its BLOCK of counters
     void* order             # an AddressOrder, borrowed from Plan.orders; NULL: none
     uint32_t unobserved     # answers of this batch whose duration is not counted yet
-    uint16_t error_flags    # header flags of answers without records
     uint16_t end_rcode      # of a query that no step ends
     uint16_t end_ede
-    bint fails_silently     # when upstreams don't answer, nothing is
-    bint finds_known        # a name that a table or the cache holds something for is never denied
     uint8_t classes_at      # the STEP_CLASSES, + 1; 0: other classes than IN are refused
     ReplyRules* rules       # owned; NULL: replies are taken as they come
     ZoneList unblocked      # names whose replies are not blocked by the rules

@@ -27,6 +27,10 @@ class Manner(enum.IntEnum):
     SILENT = 64
     PTR_ALONE = 128
     PASS_ON = 256
+    ERRORS_CARRY_RA = 512
+    FINDS_KNOWN = 1024
+    END_REFUSED = 2048
+    END_NOT_READY = 4096
 
 @disjoint_base
 class Plan:
@@ -94,22 +98,11 @@ class Plan:
         self, zone: bytes, *, udp_max: int, rotate: bool, deadline_ms: int, log: bool, errors: bool, counters: int
     ) -> int:
         """A server block; its number. `zone` is a canonical wire name; its BLOCK_SLOTS counters start at `counters`."""
-    def set_manners(self, block: int, manners: int, *, gate: int, system: int, counters: int) -> None:
-        """Have a block behave as kube-dns does: `manners` are Manner's, `gate` is a table. What it answers is counted in the
-        SYSTEM_SLOTS of its `system`; those of the first of SYSTEMS start at `counters`."""
-    def set_manner(
-        self,
-        block: int,
-        *,
-        error_flags: int,
-        fails_silently: bool,
-        finds_known: bool,
-        end_rcode: int,
-        end_ede: int,
-    ) -> None:
-        """How a block ends what it can't answer: header flags of answers without records; nothing at all when upstreams are
-        silent; NODATA for a name that a table or the cache holds something for, where it would be denied; the rcode and the
-        extended error of what no step ends."""
+    def set_manners(self, block: int, manners: int, *, gate: int = 0) -> None:
+        """Have a block behave as kube-dns or dnsmasq does: `manners` are Manner's, `gate` is REFUSE_UNSYNCED's table."""
+    def count_system(self, block: int, system: int, *, counters: int) -> None:
+        """Count what a block answers as kube-dns does, in the SYSTEM_SLOTS of its `system`; those of the first of SYSTEMS
+        start at `counters`."""
     def log_answers(self, block: int) -> None:
         """Have log records of a block hold the whole answer instead of the query."""
     def set_rules(

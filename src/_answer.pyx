@@ -161,6 +161,8 @@ from fastdns._plan cimport (
     STEP_TABLE,
     ANY_CLASS,
     CHAOS_IN_PYTHON,
+    ERRORS_CARRY_RA,
+    FINDS_KNOWN,
     NO_OPT,
     PASS_ON,
     PTR_ALONE,
@@ -370,8 +372,8 @@ cdef class Answerer(Plan):
     cdef Result _refuse(self, Block* block, const Query* query, uint16_t rcode, uint16_t ede, Writer* out) noexcept nogil:
         """End a query with an rcode."""
         write_error(out, query, rcode, block.udp_max, ede)
-        if block.error_flags and not out.failed:
-            store_u16(out.data + 2, load_u16(out.data + 2) | block.error_flags)
+        if block.manners & ERRORS_CARRY_RA and not out.failed:
+            store_u16(out.data + 2, load_u16(out.data + 2) | <uint16_t>RA)
         return ANSWERED
 
     cdef void _prepare(self, const uint8_t* wire, size_t size, const Peer* peer, Prepared* prepared) noexcept nogil:
@@ -522,7 +524,7 @@ cdef class Answerer(Plan):
         if finding.outcome == RARE:
             result[0] = self._slow_down(block, index, SLOW_RARE, query, peer, asker, no_limit, out, token)
             return True
-        if finding.outcome == NXDOMAIN and block.finds_known and self._is_known(block, query.name_key, query.qname_len):
+        if finding.outcome == NXDOMAIN and block.manners & FINDS_KNOWN and self._is_known(block, query.name_key, query.qname_len):
             finding.outcome = NODATA
         if finding.outcome == ALIAS and query.flags & RD and self._has_target(block, &finding, query.qtype):
             finding.outcome = FOLLOW
@@ -1048,7 +1050,7 @@ cdef class Answerer(Plan):
         elif verdict == VERDICT_BLOCKED:
             empty_reply(self.stored, records_at, reply, 0)
             reply.ede = EDE_BLOCKED
-        elif reply.kind == REPLY_NXDOMAIN and block.finds_known and self._is_known(block, key.name_key, key.name_len):
+        elif reply.kind == REPLY_NXDOMAIN and block.manners & FINDS_KNOWN and self._is_known(block, key.name_key, key.name_len):
             reply.kind = REPLY_NODATA
             reply.rcode = 0
             reply.flags = (reply.flags & ~<int>RCODE_MASK) | AA
@@ -1168,10 +1170,20 @@ cdef class Answerer(Plan):
         if asker.rcode:
             self._fail(asker, asker.rcode, EDE_NONE)
             return
-        if self.blocks[asker.block].fails_silently or self.blocks[asker.block].manners & SILENT:
-            self._send(asker, NULL, 0)
-            return
-        self._fail(asker, SERVFAIL, _ede_of(answered.failure))
+        if self.blocks[asker.block].manners & SILENT:
+            self._keep_silent(asker)
+        else:
+            self._fail(asker, SERVFAIL, _ede_of(answered.failure))
+
+    cdef void _keep_silent(self, Asker* asker) noexcept nogil:
+        """Send nothing. kube-dns counts the SERVFAIL that it doesn't send."""
+        cdef uint64_t elapsed = self.now_ns - asker.started_ns
+        cdef Query query
+        if self.blocks[asker.block].systems != NULL and asker.peer.transport != INTERNAL and not asker.is_answered:
+            restore_query(asker, &query)
+            self._observe_system(self.blocks[asker.block], &query, &asker.peer, SERVFAIL,
+                                 <size_t>HEADER_SIZE + query.qname_len + 4, elapsed if elapsed else 1)
+        self._send(asker, NULL, 0)
 
     cdef void _take_events(self) noexcept nogil:
         """Handle all that the in-flight table has to tell."""

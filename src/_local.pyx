@@ -12,6 +12,7 @@ from fastdns._packet cimport (
     ANY,
     CNAME,
     EDE_NONE,
+    EDE_NOT_READY,
     HEADER_SIZE,
     IN,
     MESSAGE_MAX,
@@ -107,7 +108,6 @@ cdef enum:
     OPT_SIZE = 11
     SOA_MINIMUM_AT = 12     # in soa_tail
     EDE_SIZE = 6
-    EDE_NOT_READY = 14      # RFC 8914 section 4.15
     SERVICE_LABELS_MAX = 2  # _port._proto
     POD_LABELS_MAX = 3      # a pod, and two labels that mean nothing
     RARE_POD_LABELS = 2     # kube-dns: a pod and its namespace, of which nothing is known

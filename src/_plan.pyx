@@ -12,7 +12,7 @@ from fastdns._counters cimport BLOCK_SLOTS, CACHE_SLOTS, SYSTEM_SLOTS, SYSTEMS, 
 from fastdns._inflight cimport Inflight
 from fastdns._local cimport TtlBounds
 from fastdns._order cimport AddressOrder
-from fastdns._packet cimport EDE_NONE, NAME_MAX, SERVFAIL, UDP_MIN, UDP_OURS, is_below
+from fastdns._packet cimport EDE_NONE, EDE_NOT_READY, NAME_MAX, REFUSED, SERVFAIL, UDP_MIN, UDP_OURS, is_below
 from fastdns._rules cimport free_rules, make_rules
 from fastdns._trie cimport NameTable, Table
 from fastdns._wire cimport load_u16
@@ -234,17 +234,27 @@ cdef class Plan:
         block.end_ede = EDE_NONE
         return self.block_count - 1
 
-    def set_manners(self, uint32_t block, uint16_t manners, *, uint32_t gate, System system, size_t counters):
-        """Have a block behave as kube-dns does. See _plan.pyi for the arguments."""
+    def set_manners(self, uint32_t block, uint16_t manners, *, uint32_t gate=0):
+        """Have a block behave as kube-dns or dnsmasq does. See _plan.pyi for the arguments."""
         if block >= self.block_count:
             raise IndexError(f"no block {block}")
-        self.tables[gate]
-        self.blocks[block].systems = self._slots_at(counters, <size_t>SYSTEMS * SYSTEM_SLOTS)
+        if manners & REFUSE_UNSYNCED:
+            self.tables[gate]
         self.blocks[block].manners = manners
         self.blocks[block].gate = gate
-        self.blocks[block].system = system
         if manners & NOTIFY_AS_QUERY:
             self.takes_notify = True
+        if manners & END_REFUSED:
+            self.blocks[block].end_rcode = REFUSED
+        if manners & END_NOT_READY:
+            self.blocks[block].end_ede = EDE_NOT_READY
+
+    def count_system(self, uint32_t block, System system, *, size_t counters):
+        """Count what a block answers as kube-dns does. See _plan.pyi."""
+        if block >= self.block_count:
+            raise IndexError(f"no block {block}")
+        self.blocks[block].systems = self._slots_at(counters, <size_t>SYSTEMS * SYSTEM_SLOTS)
+        self.blocks[block].system = system
 
     def set_order(self, uint32_t block, AddressOrder order not None):
         """Put the addresses of a block's answers in order."""
@@ -252,17 +262,6 @@ cdef class Plan:
             raise IndexError(f"no block {block}")
         self.orders.append(order)
         self.blocks[block].order = <void*>order
-
-    def set_manner(self, uint32_t block, *, uint16_t error_flags, bint fails_silently, bint finds_known, uint16_t end_rcode,
-                   uint16_t end_ede):
-        """How a block ends what it can't answer. See _plan.pyi."""
-        if block >= self.block_count:
-            raise IndexError(f"no block {block}")
-        self.blocks[block].error_flags = error_flags
-        self.blocks[block].fails_silently = fails_silently
-        self.blocks[block].finds_known = finds_known
-        self.blocks[block].end_rcode = end_rcode
-        self.blocks[block].end_ede = end_ede
 
     def log_answers(self, uint32_t block):
         """Have log records of a block hold the whole answer instead of the query."""

@@ -145,7 +145,7 @@ def add_block(program: Program, place: metrics.BlockPlace) -> None:
         counters=place.first,
     )
     program.blocks.append(place)
-    localplugins.set_manner(program.engine, number, config_block.plugins)
+    localplugins.set_manners(program.engine, number, config_block.plugins)
     if not place.last_plugin and manner is None:
         localplugins.refuse_all(program.engine, number)
     skydns = found.get(model.SkyDns)
@@ -171,7 +171,8 @@ def set_manners(program: Program, number: int, place: metrics.BlockPlace, plugin
         system = System.SYSTEM_REVERSE
         manners |= Manner.PTR_ALONE if config_block.zone == IN_ADDR else 0
     gate = program.clusters.index(cluster)
-    program.engine.set_manners(number, manners, gate=gate, system=system, counters=layout.systems)
+    program.engine.set_manners(number, manners, gate=gate)
+    program.engine.count_system(number, system, counters=layout.systems)
 
 
 def find_deadline(manner: model.Plugin | None, cancel: model.Plugin | None) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typing
 
 from fastdns import _engine
+from fastdns._plan import Manner
 from fastdns.config import local, model
 from fastdns.dns import constants, names
 from fastdns.server import localnames, metrics
@@ -13,32 +14,25 @@ if typing.TYPE_CHECKING:
     from fastdns.server import compile as compiler
 
 AD, RA = 0x0020, 0x0080
-SERVFAIL, REFUSED = 2, 5
-EDE_NONE, EDE_NOT_READY = 0xFFFF, 14
 SPREADS = ("fastest", "all")  # policies that ask several upstreams at once
 
 
-def set_manner(engine: _engine.Engine, number: int, plugins: tuple[model.Plugin, ...]) -> None:
+def set_manners(engine: _engine.Engine, number: int, plugins: tuple[model.Plugin, ...]) -> None:
     """How a block ends what it can't answer; without upstreams dnsmasq refuses."""
     for plugin in plugins:
         if isinstance(plugin, model.Manner):
-            engine.set_manner(
-                number,
-                error_flags=RA if plugin.errors_carry_ra else 0,
-                fails_silently=plugin.fails_silently,
-                finds_known=plugin.finds_known,
-                end_rcode=REFUSED,
-                end_ede=EDE_NOT_READY,
-            )
+            manners = Manner.END_REFUSED | Manner.END_NOT_READY
+            manners |= Manner.ERRORS_CARRY_RA if plugin.errors_carry_ra else 0
+            manners |= Manner.SILENT if plugin.fails_silently else 0
+            manners |= Manner.FINDS_KNOWN if plugin.finds_known else 0
+            engine.set_manners(number, manners)
         elif isinstance(plugin, local.ReplyRules):
             set_rules(engine, number, plugin)
 
 
 def refuse_all(engine: _engine.Engine, number: int) -> None:
     """A block in which no plugin looks at queries, as CoreDNS has it."""
-    engine.set_manner(
-        number, error_flags=0, fails_silently=False, finds_known=False, end_rcode=REFUSED, end_ede=EDE_NONE
-    )
+    engine.set_manners(number, Manner.END_REFUSED)
 
 
 def set_rules(engine: _engine.Engine, number: int, rules: local.ReplyRules) -> None:

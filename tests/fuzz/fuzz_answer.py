@@ -110,7 +110,8 @@ def make_engine(delta: ctypes.Array[ctypes.c_char], options: int) -> tuple[Engin
     table = engine.add_table()
     engine.add_table_step(block, table, fallthrough=[])
     if options & 4:
-        engine.set_manners(block, MANNERS, gate=table, system=System.SYSTEM_AUTH, counters=512)
+        engine.set_manners(block, MANNERS, gate=table)
+        engine.count_system(block, System.SYSTEM_AUTH, counters=512)
     with contextlib.suppress(errors.TableError):
         engine.apply(table, delta)
     return engine, engine.add_listener([block])

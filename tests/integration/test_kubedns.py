@@ -339,6 +339,13 @@ def test_metrics_have_skydns_names_and_are_counted_as_it_does(server: KubeDns) -
     assert durations[:4] == ["0.001", "0.003", "0.005", "0.01"]
 
 
+def test_an_answer_that_is_cut_is_one_error(api: FakeApiServer, server: KubeDns) -> None:
+    api.put(ENDPOINTS, endpoints("db", *(f"10.1.1.{number}" for number in range(1, 60))))
+    wait_until(lambda: len(ask(server, "db.ns.svc.cluster.local", tcp=True).answer[0]) == 59)
+    assert ask(server, "db.ns.svc.cluster.local", use_edns=False).flags & dns.flags.TC
+    assert metrics(server)['skydns_skydns_dns_error_count_total{cause="truncated",system="auth"}'] == 1
+
+
 def test_metrics_are_where_the_environment_says(api: FakeApiServer, tmp_path: pathlib.Path) -> None:
     env = {"PROMETHEUS_NAMESPACE": "kube", "PROMETHEUS_SUBSYSTEM": "sky", "PROMETHEUS_PATH": "/m"}
     with KubeDns([f"--kube-master-url={api.url}"], folder=tmp_path, env=env) as server:

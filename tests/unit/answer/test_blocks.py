@@ -7,6 +7,7 @@ import pytest
 from fastdns._counters import BlockSlot, Counters, WorkerSlot, find_type_slot
 from fastdns._engine import Engine
 from fastdns._inflight import Failure
+from fastdns._plan import Manner
 from tests.unit import deltas, engines
 from tests.unit.engines import BLOCK, World
 
@@ -48,12 +49,10 @@ def test_ds_is_the_parent_s(world: World, name: str, zone: int) -> None:
     assert world.ask(name, "DS").authority[0].ttl == zone
 
 
-@pytest.mark.parametrize("rcode", [dns.rcode.SERVFAIL, dns.rcode.REFUSED])
-def test_block_without_steps_ends_as_it_is_told(rcode: dns.rcode.Rcode) -> None:
+@pytest.mark.parametrize(("manners", "rcode"), [(0, dns.rcode.SERVFAIL), (Manner.END_REFUSED, dns.rcode.REFUSED)])
+def test_block_without_steps_ends_as_it_is_told(manners: int, rcode: dns.rcode.Rcode) -> None:
     made = World()
-    made.engine.set_manner(
-        made.block, error_flags=0, fails_silently=False, finds_known=False, end_rcode=rcode, end_ede=0xFFFF
-    )
+    made.engine.set_manners(made.block, manners)
     assert made.ask("a.example").rcode() == rcode
 
 

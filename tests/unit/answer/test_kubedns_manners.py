@@ -49,7 +49,8 @@ def make(*operations: bytes, synced: bool = True) -> engines.World:
     table = world.add_table(
         b"".join((zone(), deltas.primary("cluster.local"), *operations)) + (deltas.synced() if synced else b"")
     )
-    world.engine.set_manners(world.block, MANNERS, gate=table, system=System.SYSTEM_AUTH, counters=SYSTEMS)
+    world.engine.set_manners(world.block, MANNERS, gate=table)
+    world.engine.count_system(world.block, System.SYSTEM_AUTH, counters=SYSTEMS)
     return world
 
 
@@ -204,6 +205,19 @@ def test_python_step_takes_names_of_its_zones_alone() -> None:
     world.park("a.b.fed.svc")
     assert world.slow().reason == Reason.SLOW_STEP
     assert world.ask("kubernetes.default.svc.cluster.local").answer
+
+
+def test_counts_the_failure_that_it_does_not_send(upstream: engines.Upstream) -> None:
+    world = engines.World()
+    world.engine.set_manners(world.block, Manner.SILENT)
+    world.engine.count_system(world.block, System.SYSTEM_RECURSIVE, counters=SYSTEMS)
+    world.add_forward(upstream.port, read_timeout_ms=1, max_connect_attempts=1, max_fails=0, stream_in_python=False)
+    world.park("a.test", stream=True)
+    found: list[tuple[int, bytes]] = []
+    world.turn(lambda: bool(found.extend(world.engine.completed()) or found))
+    start = SYSTEMS + System.SYSTEM_RECURSIVE * SystemSlot.SYSTEM_SLOTS
+    assert world.count(start + SystemSlot.SYSTEM_REQUESTS) == 1
+    assert world.count(start + SystemSlot.SYSTEM_ERRORS + SystemCause.CAUSE_SERVFAIL) == 1
 
 
 def test_counts_by_system_with_denials_twice() -> None:

@@ -9,6 +9,7 @@ import dns.message
 import dns.rcode
 import pytest
 
+from fastdns._plan import Manner
 from fastdns._rrset import DataFlag, Form
 from fastdns._trie import ZoneFlag
 from fastdns.config import local
@@ -18,18 +19,12 @@ from tests.unit import deltas
 from tests.unit.engines import Upstream, World, texts
 
 A = deltas.record_set(1, Form.FIXED, 0, 1, bytes([192, 0, 2, 1]))
-MANNER = {
-    "error_flags": 0x0080,
-    "fails_silently": True,
-    "finds_known": True,
-    "end_rcode": 5,
-    "end_ede": 0xFFFF,
-}
+MANNERS = Manner.ERRORS_CARRY_RA | Manner.SILENT | Manner.FINDS_KNOWN | Manner.END_REFUSED
 
 
-def make_world(delta: bytes, **manner: object) -> World:
+def make_world(delta: bytes, manners: int = MANNERS) -> World:
     world = World()
-    world.engine.set_manner(world.block, **(MANNER | manner))  # type: ignore[arg-type]
+    world.engine.set_manners(world.block, manners)
     world.add_table(delta)
     return world
 
@@ -112,7 +107,7 @@ def test_domains_of_one_answer() -> None:
         ),
         private_reverse=("10.in-addr.arpa.",),
     )
-    world = make_world(b"".join(localnames.domain_deltas(plugin)), finds_known=False)
+    world = make_world(b"".join(localnames.domain_deltas(plugin)), MANNERS & ~Manner.FINDS_KNOWN)
     expected = {"a.test": "192.0.2.1", "b.a.test": "192.0.2.1", "y.a.test": "192.0.2.1", "b.y.a.test": "192.0.2.1",
                 "x.y.a.test": "192.0.2.2", "b.x.y.a.test": "192.0.2.2"}  # fmt: skip
     for name, address in expected.items():

@@ -8,6 +8,7 @@ import dns.message
 import dns.rcode
 import pytest
 
+from fastdns._plan import Manner
 from tests.unit import engines
 from tests.unit.engines import Upstream, World, texts
 
@@ -186,9 +187,7 @@ def test_insertions_are_records(upstream: Upstream) -> None:
 
 def test_a_known_name_is_not_denied(upstream: Upstream) -> None:
     world = make_world(upstream)
-    world.engine.set_manner(
-        world.block, error_flags=0, fails_silently=False, finds_known=True, end_rcode=2, end_ede=0xFFFF
-    )
+    world.engine.set_manners(world.block, Manner.FINDS_KNOWN)
     exchange(world, upstream, "a.test", "7 A 192.0.2.1")
     answer = exchange(world, upstream, "a.test", rcode=3, authority=[SOA], rdtype="MX")
     assert (answer.rcode(), bool(answer.flags & dns.flags.AA)) == (dns.rcode.NOERROR, True)
