@@ -115,6 +115,7 @@ from fastdns._packet cimport (
     AD,
     ANY,
     AXFR,
+    CD,
     CHAOS,
     CNAME,
     DS,
@@ -149,6 +150,8 @@ from fastdns._packet cimport (
     read_notify,
     read_query,
     write_error,
+    write_header,
+    write_question,
     A,
 )
 from fastdns._plan cimport (
@@ -371,7 +374,11 @@ cdef class Answerer(Plan):
 
     cdef Result _refuse(self, Block* block, const Query* query, uint16_t rcode, uint16_t ede, Writer* out) noexcept nogil:
         """End a query with an rcode."""
-        write_error(out, query, rcode, block.udp_max, ede)
+        if block.manners & NO_OPT:
+            write_header(out, query, rcode, 0, 0, 0)
+            write_question(out, query)
+        else:
+            write_error(out, query, rcode, block.udp_max, ede)
         if block.manners & ERRORS_CARRY_RA and not out.failed:
             store_u16(out.data + 2, load_u16(out.data + 2) | <uint16_t>RA)
         return ANSWERED
@@ -422,7 +429,7 @@ cdef class Answerer(Plan):
         if ((manners & REFUSE_UNSYNCED and not self.table_of[block.gate][0].is_synced)
                 or (manners & REFUSE_ANY and query.qtype == ANY)):
             result[0] = self._refuse(block, query, REFUSED, EDE_NONE, out)
-            store_u16(out.data + 2, (load_u16(out.data + 2) & <uint16_t>OPCODE_MASK) | <uint16_t>(QR | REFUSED))
+            store_u16(out.data + 2, (load_u16(out.data + 2) & <uint16_t>(OPCODE_MASK | CD)) | <uint16_t>(QR | REFUSED))
             return True
         if query.qclass == CHAOS and manners & CHAOS_IN_PYTHON:
             result[0] = self._slow_down(block, 0, SLOW_CHAOS, query, peer, NULL, no_limit, out, token)

@@ -33,7 +33,7 @@ FOLLOWS_MAX, LOOKUPS_MAX = 1024, 32
 MEMO_MAX = 64
 LOOKUP_TTL = 60
 """Of every record that an upstream gives for a name of ours."""
-SOA_TTL = 60
+SOA_TTL, APEX_SOA_TTL = 60, 3600
 STREAM_MAX, UDP_MAX = 65535, 4096
 DEFAULT_WEIGHT = 100
 IP_MAX = 15  # octets of an IPv4 address as text
@@ -186,15 +186,17 @@ class SkyDns:
                 texts = (b"localhost",)
             elif question.key in (names.to_wire("authors.bind."), self.domain):
                 texts = AUTHORS
+        elif (question.qtype, question.key) == (SOA, self.domain):
+            return Message(AA | RA, [self._soa(APEX_SOA_TTL)])
         if not texts:
             return Message(AA | RA | SERVFAIL)
         data = [bytes([len(text)]) + text for text in texts]
         return Message(AA | RA, [Record(question.owner, TXT, 0, one, CHAOS) for one in data])
 
-    def _soa(self) -> Record:
+    def _soa(self, ttl: int = SOA_TTL) -> Record:
         numbers = struct.pack(">IIIII", self._serial(), 28800, 7200, 604800, SOA_TTL)
         data = b"\2ns\3dns" + self.domain + b"\x0ahostmaster" + self.domain + numbers
-        return Record(self.domain, SOA, SOA_TTL, data)
+        return Record(self.domain, SOA, ttl, data)
 
     # --- entries -----------------------------------------------------------------------------------------------------
 

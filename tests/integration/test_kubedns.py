@@ -101,6 +101,11 @@ def test_chaos(name: str, expected: list[str], server: KubeDns, upstream: Upstre
     assert not upstream.take()
 
 
+def test_chaos_has_the_soa_of_the_domain(server: KubeDns) -> None:
+    answer = ask(server, "cluster.local", "SOA", rdclass="CH")
+    assert (answer.answer[0].ttl, str(answer.answer[0][0].mname)) == (3600, "ns.dns.cluster.local.")
+
+
 def test_chaos_of_another_type_fails(server: KubeDns) -> None:
     assert ask(server, "version.bind", "A", rdclass="CH").rcode() == dns.rcode.SERVFAIL
 

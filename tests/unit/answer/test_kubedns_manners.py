@@ -73,6 +73,14 @@ def test_everything_is_refused_before_the_list_is_complete(rdtype: str) -> None:
     assert answer.question
 
 
+def test_what_is_refused_has_no_opt_and_only_cd_of_the_query(web: engines.World) -> None:
+    query = dns.message.make_query("web.cluster.local", "ANY", use_edns=0)
+    query.flags |= dns.flags.CD
+    answer = ask_edited(web, query)
+    assert (answer.rcode(), answer.flags & ~0xF) == (dns.rcode.REFUSED, dns.flags.QR | dns.flags.CD)
+    assert answer.edns < 0
+
+
 def test_any_is_refused_without_flags(web: engines.World) -> None:
     answer = web.ask("web.cluster.local", "ANY")
     assert (answer.rcode(), answer.flags & ~0xF) == (dns.rcode.REFUSED, dns.flags.QR)
