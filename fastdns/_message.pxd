@@ -56,10 +56,9 @@ cdef struct Reply:
 cdef enum:
     HIDDEN_MAX = 16
 
-cdef struct Hidden:         # types of records that are left out of answers
+cdef struct Hidden:         # types of records that are left out of answers; with one a SOA is kept whosever it is, as dnsmasq does
     uint16_t types[HIDDEN_MAX]
     uint8_t count
-    bint keeps_soa          # a SOA is kept whosever it is: dnsmasq passes it on
 
 cdef enum Section:
     ANSWER = 0

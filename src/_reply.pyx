@@ -110,7 +110,7 @@ cdef bint _is_wanted_authority(const Reading* reading, const Record* record, con
 
     NSEC and NSEC3 stand at other names of the zone, hence below `zone`, the SOA's, NS's or signer's name (at = 0: none).
     """
-    if reading.keeps_foreign or (record.rtype == SOA and reading.hidden != NULL and reading.hidden.keeps_soa):
+    if reading.keeps_foreign or (record.rtype == SOA and reading.hidden != NULL):
         return True
     if record.rtype in (SOA, NS, DS):
         return _is_above_chain(reading, &record.owner)

@@ -192,7 +192,6 @@ cdef ReplyRules* make_rules(object described) except NULL:
         rules.clear_flags = described["clear_flags"]
         rules.set_flags = described["set_flags"]
         rules.max_ttl = described["max_ttl"]
-        rules.hidden.keeps_soa = True
         hidden = described["hidden"]
         if len(hidden) > HIDDEN_MAX:
             raise ValueError(f"more than {<int>HIDDEN_MAX} types to leave out")
