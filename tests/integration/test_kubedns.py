@@ -44,12 +44,6 @@ def endpoints(name: str, *addresses: str, hostname: str = "") -> dict[str, Any]:
     return {"kind": "Endpoints", "metadata": {"name": name, "namespace": "ns"}, "subsets": subsets}
 
 
-def ask(server: KubeDns, name: str, rdtype: str = "A", *, tcp: bool = False, **options: Any) -> dns.message.Message:
-    query = dns.message.make_query(name, rdtype, **options)
-    send = dns.query.tcp if tcp else dns.query.udp
-    return send(query, LOOPBACK, timeout=10, port=server.port)
-
-
 def data(message: dns.message.Message) -> list[str]:
     return sorted(str(one) for rrset in message.answer for one in rrset)
 
@@ -94,7 +88,7 @@ def server(api: FakeApiServer, upstream: Upstream, tmp_path: pathlib.Path) -> It
     ],
 )
 def test_chaos(name: str, expected: list[str], server: KubeDns, upstream: Upstream) -> None:
-    answer = ask(server, name, "TXT", rdclass="CH")
+    answer = server.ask(name, "TXT", rdclass="CH")
     assert data(answer) == expected
     assert answer.rcode() == (dns.rcode.NOERROR if expected else dns.rcode.SERVFAIL)
     assert answer.flags & dns.flags.AA
@@ -102,17 +96,17 @@ def test_chaos(name: str, expected: list[str], server: KubeDns, upstream: Upstre
 
 
 def test_chaos_has_the_soa_of_the_domain(server: KubeDns) -> None:
-    answer = ask(server, "cluster.local", "SOA", rdclass="CH")
+    answer = server.ask("cluster.local", "SOA", rdclass="CH")
     assert (answer.answer[0].ttl, str(answer.answer[0][0].mname)) == (3600, "ns.dns.cluster.local.")
 
 
 def test_chaos_of_another_type_fails(server: KubeDns) -> None:
-    assert ask(server, "version.bind", "A", rdclass="CH").rcode() == dns.rcode.SERVFAIL
+    assert server.ask("version.bind", "A", rdclass="CH").rcode() == dns.rcode.SERVFAIL
 
 
 def test_any_is_refused_inside_and_outside(server: KubeDns, upstream: Upstream) -> None:
     for name in ("web.ns.svc.cluster.local", "www.example.org"):
-        answer = ask(server, name, "ANY")
+        answer = server.ask(name, "ANY")
         assert (answer.rcode(), answer.flags & ~0xF) == (dns.rcode.REFUSED, dns.flags.QR)
     assert not upstream.take()
 
@@ -123,17 +117,17 @@ def test_truncated_answer_holds_what_fits_below_512(count: int, api: FakeApiServ
     name = "nine-edge.ns.svc.cluster.local"
     api.put(SERVICES, service("nine-edge"))
     api.put(ENDPOINTS, endpoints("nine-edge", *(f"10.2.0.{at + 1}" for at in range(count))))
-    wait_until(lambda: len(data(ask(server, name, tcp=True))) == count, timeout=20, what="the addresses")
-    answer = ask(server, name, use_edns=False)
+    wait_until(lambda: len(data(server.ask(name, tcp=True))) == count, timeout=20, what="the addresses")
+    answer = server.ask(name, use_edns=False)
     assert len(data(answer)) == min(count, 28)
     assert bool(answer.flags & dns.flags.TC) == (count > 28)
-    assert len(data(ask(server, name, use_edns=0, payload=4096))) == count
+    assert len(data(server.ask(name, use_edns=0, payload=4096))) == count
 
 
 def test_answer_over_tcp_is_whole(api: FakeApiServer, server: KubeDns) -> None:
     api.put(ENDPOINTS, endpoints("db", *(f"10.2.{at // 250}.{at % 250}" for at in range(2000))))
     wait_until(
-        lambda: len(data(ask(server, "db.ns.svc.cluster.local", tcp=True))) == 2000, timeout=20, what="2000 addresses"
+        lambda: len(data(server.ask("db.ns.svc.cluster.local", tcp=True))) == 2000, timeout=20, what="2000 addresses"
     )
 
 
@@ -141,7 +135,7 @@ def test_more_than_a_message_takes_is_servfail(api: FakeApiServer, server: KubeD
     api.put(ENDPOINTS, endpoints("db", *(f"10.2.{at // 250}.{at % 250}" for at in range(4200))))
 
     def is_too_much() -> bool:
-        return ask(server, "db.ns.svc.cluster.local", tcp=True).rcode() == dns.rcode.SERVFAIL
+        return server.ask("db.ns.svc.cluster.local", tcp=True).rcode() == dns.rcode.SERVFAIL
 
     wait_until(is_too_much, timeout=20, what="SERVFAIL")
 
@@ -149,41 +143,41 @@ def test_more_than_a_message_takes_is_servfail(api: FakeApiServer, server: KubeD
 @pytest.mark.parametrize("rdtype", ["SRV", "HTTPS", "SOA", "PTR", "DNSKEY"])
 def test_pod_names_of_any_type_are_answered_and_survived(rdtype: str, server: KubeDns) -> None:
     """kube-dns answers and dies."""
-    assert ask(server, "10-1-2-3.ns.pod.cluster.local", rdtype).rcode() == dns.rcode.NOERROR
-    assert data(ask(server, "web.ns.svc.cluster.local")) == ["10.96.0.1"]
+    assert server.ask("10-1-2-3.ns.pod.cluster.local", rdtype).rcode() == dns.rcode.NOERROR
+    assert data(server.ask("web.ns.svc.cluster.local")) == ["10.96.0.1"]
 
 
 # --- forwarding ------------------------------------------------------------------------------------------------------
 
 
 def test_transport_and_reply_are_passed_on(server: KubeDns, upstream: Upstream) -> None:
-    assert ask(server, "www.example.org").answer[0].ttl == 300
-    assert ask(server, "www.example.org", tcp=True).flags & dns.flags.AA
+    assert server.ask("www.example.org").answer[0].ttl == 300
+    assert server.ask("www.example.org", tcp=True).flags & dns.flags.AA
     assert upstream.take() == ["www.example.org. A udp", "www.example.org. A tcp"]
 
 
 def test_no_reply_is_kept(server: KubeDns, upstream: Upstream) -> None:
     for _ in range(3):
-        ask(server, "www.example.org")
+        server.ask("www.example.org")
     assert len(upstream.take()) == 3
 
 
 def test_servfail_is_asked_once_more(server: KubeDns, upstream: Upstream) -> None:
-    assert ask(server, "broken.example.org").rcode() == dns.rcode.SERVFAIL
+    assert server.ask("broken.example.org").rcode() == dns.rcode.SERVFAIL
     assert len(upstream.take()) == 2
 
 
 def test_name_of_one_label_is_not_forwarded(server: KubeDns, upstream: Upstream) -> None:
-    answer = ask(server, "localhost")
+    answer = server.ask("localhost")
     assert (answer.rcode(), bool(answer.flags & dns.flags.RA)) == (dns.rcode.SERVFAIL, True)
     assert not upstream.take()
 
 
 def test_inner_lookups_go_over_udp(api: FakeApiServer, server: KubeDns, upstream: Upstream) -> None:
     api.put(SERVICES, service("ext", "", type="ExternalName", externalName="www.example.org"))
-    wait_until(lambda: ask(server, "ext.ns.svc.cluster.local").answer, timeout=20, what="ext")
+    wait_until(lambda: server.ask("ext.ns.svc.cluster.local").answer, timeout=20, what="ext")
     upstream.take()
-    assert ask(server, "ext.ns.svc.cluster.local", tcp=True).answer
+    assert server.ask("ext.ns.svc.cluster.local", tcp=True).answer
     assert upstream.take() == ["www.example.org. A udp"]
 
 
@@ -192,7 +186,7 @@ def test_second_server_is_asked_when_the_first_one_is_closed(
 ) -> None:
     arguments = [f"--nameservers={LOOPBACK}:{free_port()},{LOOPBACK}:{upstream.port}"]
     with KubeDns([f"--kube-master-url={api.url}"], folder=tmp_path, arguments=arguments) as server:
-        assert data(ask(server, "www.example.org")) == ["192.0.2.53"]
+        assert data(server.ask("www.example.org")) == ["192.0.2.53"]
 
 
 def test_nothing_is_said_when_no_server_answers(api: FakeApiServer, tmp_path: pathlib.Path) -> None:
@@ -217,18 +211,18 @@ def test_nothing_is_said_when_no_server_answers(api: FakeApiServer, tmp_path: pa
 def test_changes_are_followed(api: FakeApiServer, server: KubeDns) -> None:
     api.put(SERVICES, service("web", "10.96.0.2"))
     wait_until(
-        lambda: data(ask(server, "web.ns.svc.cluster.local")) == ["10.96.0.2"], timeout=20, what="the new address"
+        lambda: data(server.ask("web.ns.svc.cluster.local")) == ["10.96.0.2"], timeout=20, what="the new address"
     )
-    assert data(ask(server, "2.0.96.10.in-addr.arpa", "PTR")) == ["web.ns.svc.cluster.local."]
-    assert ask(server, "1.0.96.10.in-addr.arpa", "PTR").rcode() == dns.rcode.NXDOMAIN  # kube-dns keeps it for ever
+    assert data(server.ask("2.0.96.10.in-addr.arpa", "PTR")) == ["web.ns.svc.cluster.local."]
+    assert server.ask("1.0.96.10.in-addr.arpa", "PTR").rcode() == dns.rcode.NXDOMAIN  # kube-dns keeps it for ever
 
 
 def test_deleted_endpoints_take_their_names_along(api: FakeApiServer, server: KubeDns) -> None:
-    assert data(ask(server, "db-0.db.ns.svc.cluster.local")) == ["10.1.0.1"]
+    assert data(server.ask("db-0.db.ns.svc.cluster.local")) == ["10.1.0.1"]
     api.delete(ENDPOINTS, "ns", "db")
 
     def is_gone() -> bool:
-        return ask(server, "db-0.db.ns.svc.cluster.local").rcode() == dns.rcode.NXDOMAIN
+        return server.ask("db-0.db.ns.svc.cluster.local").rcode() == dns.rcode.NXDOMAIN
 
     wait_until(is_gone, timeout=20, what="no answer")  # kube-dns keeps it until the Service goes
 
@@ -250,7 +244,7 @@ def test_everything_is_refused_until_the_lists_are_there(api: FakeApiServer, tmp
             ("1.0.96.10.in-addr.arpa", "PTR", "IN"),
             ("version.bind", "TXT", "CH"),
         ):
-            answer = ask(server, name, rdtype, rdclass=rdclass)
+            answer = server.ask(name, rdtype, rdclass=rdclass)
             assert (answer.rcode(), answer.flags & ~0xF) == (dns.rcode.REFUSED, dns.flags.QR)
         assert server.get("/readiness")[0] == 0  # nobody can connect
         api.missing.clear()
@@ -270,7 +264,7 @@ def test_gives_up_when_the_lists_do_not_come(api: FakeApiServer, tmp_path: pathl
 def test_serves_on_without_the_api_server(api: FakeApiServer, server: KubeDns) -> None:
     api.faults[LIST].extend([Fault(status=500)] * 50)
     api.drop_connections()
-    assert data(ask(server, "web.ns.svc.cluster.local")) == ["10.96.0.1"]
+    assert data(server.ask("web.ns.svc.cluster.local")) == ["10.96.0.1"]
     assert server.is_ready()
 
 
@@ -307,12 +301,12 @@ def metrics(server: KubeDns, path: str = "/metrics") -> dict[str, float]:
 
 def test_metrics_have_skydns_names_and_are_counted_as_it_does(server: KubeDns) -> None:
     for name in ("web.ns.svc.cluster.local", "none.ns.svc.cluster.local", "localhost", "www.example.org"):
-        ask(server, name)
-    ask(server, "none.ns.svc.cluster.local", tcp=True)
-    ask(server, "web.ns.svc.cluster.local", "ANY")
-    ask(server, "version.bind", "TXT", rdclass="CH")
-    ask(server, "1.0.96.10.in-addr.arpa", "PTR")
-    ask(server, "1.0.96.10.in-addr.arpa", "TXT")
+        server.ask(name)
+    server.ask("none.ns.svc.cluster.local", tcp=True)
+    server.ask("web.ns.svc.cluster.local", "ANY")
+    server.ask("version.bind", "TXT", rdclass="CH")
+    server.ask("1.0.96.10.in-addr.arpa", "PTR")
+    server.ask("1.0.96.10.in-addr.arpa", "TXT")
     found = metrics(server)
     prefix = "skydns_skydns_dns_"
     assert {name: found.get(prefix + name) for name in (
@@ -346,15 +340,15 @@ def test_metrics_have_skydns_names_and_are_counted_as_it_does(server: KubeDns) -
 
 def test_an_answer_that_is_cut_is_one_error(api: FakeApiServer, server: KubeDns) -> None:
     api.put(ENDPOINTS, endpoints("db", *(f"10.1.1.{number}" for number in range(1, 60))))
-    wait_until(lambda: len(ask(server, "db.ns.svc.cluster.local", tcp=True).answer[0]) == 59)
-    assert ask(server, "db.ns.svc.cluster.local", use_edns=False).flags & dns.flags.TC
+    wait_until(lambda: len(server.ask("db.ns.svc.cluster.local", tcp=True).answer[0]) == 59)
+    assert server.ask("db.ns.svc.cluster.local", use_edns=False).flags & dns.flags.TC
     assert metrics(server)['skydns_skydns_dns_error_count_total{cause="truncated",system="auth"}'] == 1
 
 
 def test_metrics_are_where_the_environment_says(api: FakeApiServer, tmp_path: pathlib.Path) -> None:
     env = {"PROMETHEUS_NAMESPACE": "kube", "PROMETHEUS_SUBSYSTEM": "sky", "PROMETHEUS_PATH": "/m"}
     with KubeDns([f"--kube-master-url={api.url}"], folder=tmp_path, env=env) as server:
-        ask(server, "none.ns.svc.cluster.local")
+        server.ask("none.ns.svc.cluster.local")
         assert metrics(server, "/m")['kube_sky_dns_request_count_total{system="auth"}'] == 1
         assert server.get("/metrics", port=server.metrics_port)[0] == 404
 
@@ -373,7 +367,7 @@ def test_answers_on_and_ends_in_order(number: signal.Signals, server: KubeDns) -
     assert server.process is not None
     server.process.send_signal(number)
     server.process.wait_until(lambda: "Going into lameduck mode for 5s" in server.log(), what="the lameduck line")
-    assert data(ask(server, "web.ns.svc.cluster.local")) == ["10.96.0.1"]
+    assert data(server.ask("web.ns.svc.cluster.local")) == ["10.96.0.1"]
     assert server.process.wait(15.0) == 0
 
 

@@ -27,13 +27,9 @@ def node(name: str = "n", **labels: str) -> dict[str, Any]:
     return {"kind": "Node", "metadata": {"name": name, "labels": labels}}
 
 
-def ask(server: KubeDns, name: str, rdtype: str) -> dns.message.Message:
-    return dns.query.udp(dns.message.make_query(name, rdtype), LOOPBACK, timeout=10, port=server.port)
-
-
 def target(server: KubeDns, federation: str) -> str:
     """Where a name of a federation leads that is not in this cluster; empty: there is no such federation."""
-    answer = ask(server, f"a.b.{federation}.svc.cluster.local", "SRV")
+    answer = server.ask(f"a.b.{federation}.svc.cluster.local", "SRV")
     return str(answer.answer[0][0].target) if answer.answer else ""
 
 
@@ -101,9 +97,7 @@ def test_folder_is_read_and_followed(folder: pathlib.Path, start: Start, upstrea
     wait_for(server, "next", "a.b.next.svc.z-1.r-1.next.example.org.")
     assert target(server, "base") == ""
     write(folder, "upstreamNameservers", f'["{LOOPBACK}:{upstream.port}"]')
-    wait_until(
-        lambda: ask(server, "www.example.org", "A").rcode() == dns.rcode.NOERROR, timeout=30, what="the upstream"
-    )
+    wait_until(lambda: server.ask("www.example.org", "A").rcode() == dns.rcode.NOERROR, timeout=30, what="the upstream")
     for key in ("federations", "upstreamNameservers"):
         (folder / key).unlink()
     wait_for(server, "next", "")
@@ -270,7 +264,7 @@ def test_federation(
     put_service(api, "head", "None")
     server = start("--federations=fed=fed.example.org", f"--nameservers={LOOPBACK}:{upstream.port}")
     wait_for(server, "fed", "a.b.fed.svc.z-1.r-1.fed.example.org.")
-    answer = ask(server, name, rdtype)
+    answer = server.ask(name, rdtype)
     found = [f"{rrset.to_text().split()[3]} {one}" for rrset in answer.answer for one in rrset]
     assert found == expected
     assert answer.rcode() == dns.rcode.NOERROR
@@ -294,14 +288,14 @@ def test_what_is_no_name_of_a_federation(name: str, rdtype: str, api: FakeApiSer
     put_service(api, "web", "10.96.0.1")
     server = start("--federations=fed=fed.example.org")
     wait_for(server, "fed", "a.b.fed.svc.z-1.r-1.fed.example.org.")
-    assert ask(server, name, rdtype).rcode() == dns.rcode.NXDOMAIN
+    assert server.ask(name, rdtype).rcode() == dns.rcode.NXDOMAIN
 
 
 def test_without_a_node_that_has_a_place_there_is_no_way(api: FakeApiServer, start: Start) -> None:
     api.put(NODES, node(**{"topology.kubernetes.io/zone": "z", "topology.kubernetes.io/region": "r"}))
     server = start("--federations=fed=fed.example.org")
-    assert ask(server, "a.b.fed.svc.cluster.local", "SRV").rcode() == dns.rcode.SERVFAIL
-    assert ask(server, "a.b.fed.svc.cluster.local", "A").rcode() == dns.rcode.NOERROR
+    assert server.ask("a.b.fed.svc.cluster.local", "SRV").rcode() == dns.rcode.SERVFAIL
+    assert server.ask("a.b.fed.svc.cluster.local", "A").rcode() == dns.rcode.NOERROR
     wait_until(lambda: "no node has the labels" in server.log(), timeout=30, what="what is missing")
 
 

@@ -9,7 +9,10 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
-from typing import Self
+from typing import Any, Self
+
+import dns.message
+import dns.query
 
 from tests.peers.process import Process, free_port
 from tests.peers.servers import ROOT, is_answering
@@ -71,6 +74,12 @@ class KubeDns:
 
     def is_ready(self) -> bool:
         return self.get("/readiness") == (200, "ok\n")
+
+    def ask(self, name: str, rdtype: str = "A", *, tcp: bool = False, **options: Any) -> dns.message.Message:
+        """The answer to a question; `options` are those of dnspython's make_query."""
+        query = dns.message.make_query(name, rdtype, **options)
+        send = dns.query.tcp if tcp else dns.query.udp
+        return send(query, LOOPBACK, timeout=10, port=self.port)
 
     def get(self, path: str, *, port: int = 0) -> tuple[int, str]:
         """A page's status and text; status 0: nobody can connect."""
