@@ -21,6 +21,8 @@ TXT_NXDOMAIN, ONLY_THESE, POD_ADDRESSES = 1, 2, 4
 
 FRAME_MAX = 65536
 """Octets of operations that `pack` puts together, so that applying a run of them takes little time."""
+RECORDS_MAX = 0xFFFF
+"""Records of one set. What is beyond is left out: a message takes 4,095 at most, and a count has 16 bits."""
 
 _PUT, _REMOVE, _ZONE, _SERIAL, _SYNCED, _PRIMARY = (bytes([operation]) for operation in range(1, 7))
 FIXED, WHOLE, ZONED, PRIMARY_ZONED, SERVICE = range(5)
@@ -103,26 +105,27 @@ def address_sets(addresses: Iterable[bytes], ttl: int) -> tuple[RecordSet, ...]:
     four = [address for address in unique if len(address) == 4]
     sixteen = [address for address in unique if len(address) == 16]
     sets = ((constants.Type.A, four), (constants.Type.AAAA, sixteen))
-    return tuple(_record_set(rtype, FIXED, ttl, records) for rtype, records in sets if records)
+    return tuple(record_set(rtype, FIXED, ttl, records) for rtype, records in sets if records)
 
 
 def text_set(text: bytes, ttl: int) -> RecordSet:
     """TXT of one string, at most 255 octets."""
-    return _record_set(constants.Type.TXT, WHOLE, ttl, [_sized(bytes([len(text)]) + text)])
+    return record_set(constants.Type.TXT, WHOLE, ttl, [_sized(bytes([len(text)]) + text)])
 
 
 def cname_set(target: bytes, ttl: int) -> RecordSet:
     """CNAME to a whole wire name."""
-    return _record_set(constants.Type.CNAME, WHOLE, ttl, [_sized(target)])
+    return record_set(constants.Type.CNAME, WHOLE, ttl, [_sized(target)])
 
 
 def ptr_set(targets: Sequence[bytes], ttl: int) -> RecordSet:
     """PTR to whole wire names."""
-    return _record_set(constants.Type.PTR, WHOLE, ttl, [_sized(target) for target in targets])
+    return record_set(constants.Type.PTR, WHOLE, ttl, [_sized(target) for target in targets])
 
 
 def ptr_data(targets: Sequence[bytes], ttl: int) -> bytes:
     """What a reverse name holds: PTR to names given by their labels below the primary zone, and nothing else."""
+    targets = targets[:RECORDS_MAX]
     octets = b"".join([len(target).to_bytes(2, "big") + target for target in targets])
     head = _PTR_HEAD.pack(ONLY_THESE, 1, constants.Type.PTR, PRIMARY_ZONED, ttl, len(targets), len(octets))
     return head + octets
@@ -130,7 +133,7 @@ def ptr_data(targets: Sequence[bytes], ttl: int) -> bytes:
 
 def ns_set(targets: Sequence[bytes], ttl: int) -> RecordSet:
     """NS to names given by their labels below the zone."""
-    return _record_set(constants.Type.NS, ZONED, ttl, [_sized(target) for target in targets])
+    return record_set(constants.Type.NS, ZONED, ttl, [_sized(target) for target in targets])
 
 
 def block_set(block: bytes, ttl: int) -> RecordSet:
@@ -138,7 +141,9 @@ def block_set(block: bytes, ttl: int) -> RecordSet:
     return struct.pack(">HBIHI", constants.Type.SRV, SERVICE, ttl, 0, len(block)) + block
 
 
-def _record_set(rtype: int, form: int, ttl: int, records: Sequence[bytes]) -> RecordSet:
+def record_set(rtype: int, form: int, ttl: int, records: Sequence[bytes]) -> RecordSet:
+    """Records of one form: all of a size, or with their lengths before them."""
+    records = records[:RECORDS_MAX]
     octets = b"".join(records)
     return struct.pack(">HBIHI", rtype, form, ttl, len(records), len(octets)) + octets
 

@@ -51,7 +51,7 @@ def service_set(
 
     `places` is ZONES or CLUSTERS if the endpoints' groups have places of that kind.
     """
-    slices = list(endpoints)
+    slices = list(_within_bounds(endpoints, has_places=bool(places)))
     parts = [
         bytes([len(name)]),
         name,
@@ -64,10 +64,20 @@ def service_set(
     return deltas.block_set(b"".join(parts), ttl)
 
 
+def _within_bounds(slices: Iterable[Groups], *, has_places: bool) -> Iterator[Groups]:
+    """As many slices as have deltas.RECORDS_MAX endpoints together: a table refuses a set of more."""
+    total = 0
+    for made in slices:
+        total += _count_endpoints(made, has_places=has_places)
+        if total > deltas.RECORDS_MAX:
+            return
+        yield made
+
+
 def pod_set(name: bytes, address: bytes, *, pods: int, ttl: int) -> deltas.RecordSet:
     """SERVICE of a pod's name: its address, port 0. CoreDNS's SRV weight counts the pods that share the address."""
     port = b"\0\0\0\0"
-    own = groups([port], [(address, b"")] * pods)
+    own = groups([port], [(address, b"")] * min(pods, deltas.RECORDS_MAX))
     return deltas.block_set(bytes([len(name)]) + name + bytes([POD]) + own + NO_GROUPS, ttl)
 
 
@@ -161,6 +171,23 @@ def read_endpoints(made: Groups) -> Iterator[Endpoint]:
             at += 1 + made[at]
         endpoints, at = _read_addresses(made, at)
         yield from endpoints
+
+
+def _count_endpoints(made: Groups, *, has_places: bool) -> int:
+    """Endpoints of groups, once for each group. The addresses of the last group needn't be walked over to be counted."""
+    total, at = 0, 2
+    left = int.from_bytes(made[:2], "big")
+    while left:
+        at += 1 + made[at] if has_places else 0
+        count, at = made[at], at + 1
+        for _ in range(count):
+            at += 3 + made[at + 2]
+            at += 1 + made[at]
+        total += int.from_bytes(made[at : at + 4], "big")
+        left -= 1
+        if left:
+            _, at = _read_addresses(made, at)
+    return total
 
 
 def _read_addresses(made: Groups, at: int) -> tuple[list[Endpoint], int]:

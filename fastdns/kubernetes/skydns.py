@@ -321,8 +321,8 @@ def service_set(targets: Sequence[tuple[int, bytes]]) -> deltas.RecordSet:
     """SRV to (port, labels below the zone), each once. Weights are shares of all, equal ones counted."""
     weight = share_of(WEIGHT, WEIGHT * len(targets))
     parts = [struct.pack(">HHH", PRIORITY, weight, port) + target for port, target in dict.fromkeys(targets)]
-    octets = b"".join(len(part).to_bytes(2, "big") + part for part in parts)
-    return struct.pack(">HBIHI", constants.Type.SRV, deltas.PRIMARY_ZONED, TTL, len(parts), len(octets)) + octets
+    sized = [len(part).to_bytes(2, "big") + part for part in parts]
+    return deltas.record_set(constants.Type.SRV, deltas.PRIMARY_ZONED, TTL, sized)
 
 
 def share_of(weight: int, total: int) -> int:
@@ -332,8 +332,8 @@ def share_of(weight: int, total: int) -> int:
 
 def ptr_data(target: bytes, *, is_ipv6: bool) -> bytes:
     """What a reverse name holds. Under ip6.arpa it is the answer to every type, as kube-dns has it."""
-    octets = len(target).to_bytes(2, "big") + target
-    record_set = struct.pack(">HBIHI", constants.Type.PTR, deltas.PRIMARY_ZONED, TTL, 1, len(octets)) + octets
+    sized = len(target).to_bytes(2, "big") + target
+    record_set = deltas.record_set(constants.Type.PTR, deltas.PRIMARY_ZONED, TTL, [sized])
     return deltas.data(ANY_TYPE if is_ipv6 else deltas.ONLY_THESE, record_set)
 
 

@@ -12,7 +12,6 @@ import ipaddress
 import logging
 import os
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
 
 from fastdns.config import model
 from fastdns.dns import deltas, names
@@ -24,7 +23,6 @@ FIELD_MAX = 1024  # octets; a longer one is no name and no address
 NO_SOA_DATA = deltas.soa_data(b"", b"", refresh=0, retry=0, expire=0, minimum=0)
 """A SOA that is never given."""
 
-Item = TypeVar("Item")
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -38,6 +36,13 @@ class Entries:
     @property
     def count(self) -> int:
         return sum(map(len, self.forward.values())) + sum(map(len, self.reverse.values()))
+
+    def leave_out_repetitions(self) -> None:
+        """Done once for all lines: a list of names to block has one address for hundreds of thousands of them."""
+        for held in (self.forward, self.reverse):
+            for items in held.values():
+                if len(items) > 1:
+                    items[:] = dict.fromkeys(items)
 
 
 class HostsSource:
@@ -92,6 +97,7 @@ class HostsSource:
         entries = Entries()
         for line in (*lines, *self.plugin.inline):
             self._add_line(entries, line)
+        entries.leave_out_repetitions()
         self.entries = entries.count
         wanted = {name: encode_addresses(found, self.plugin.ttl) for name, found in entries.forward.items()}
         wanted |= {name: encode_targets(found, self.plugin.ttl) for name, found in entries.reverse.items()}
@@ -110,22 +116,17 @@ class HostsSource:
         address = parse_address(fields[0]) if fields else None
         if address is None:
             return
+        pointer = names.to_canonical_wire(address.reverse_pointer) if self.plugin.reverse else b""
         for field in fields[1:]:
             name = encode_name(field)
             if name is None or not self._is_served(name):
                 continue
-            append_new(entries.forward.setdefault(name, []), address)
-            if self.plugin.reverse and not name.startswith(b"\1*"):
-                pointer = names.to_canonical_wire(address.reverse_pointer)
-                append_new(entries.reverse.setdefault(pointer, []), name)
+            entries.forward.setdefault(name, []).append(address)
+            if pointer and not name.startswith(b"\1*"):
+                entries.reverse.setdefault(pointer, []).append(name)
 
     def _is_served(self, name: bytes) -> bool:
         return any(is_below(name, zone) for zone in self._zones)
-
-
-def append_new(held: list[Item], item: Item) -> None:
-    if item not in held:
-        held.append(item)
 
 
 def parse_address(text: str) -> Address | None:

@@ -10,7 +10,6 @@ import dataclasses
 import ipaddress
 import logging
 import os
-import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from fastdns.config import local
@@ -45,22 +44,20 @@ class Held:
     is_known: bool = False
 
     def add(self, rtype: int, data: bytes, ttl: int) -> None:
-        found = self.sets.setdefault(rtype, [])
+        self.sets.setdefault(rtype, []).append(data)
         self.ttls.setdefault(rtype, ttl)
-        if data not in found:
-            found.append(data)
 
     def encode(self) -> bytes:
+        """Each record once."""
         flags = 0 if self.is_known else NAMELESS
-        return deltas.data(flags, *(encode_set(rtype, found, self.ttls[rtype]) for rtype, found in self.sets.items()))
+        sets = {rtype: list(dict.fromkeys(found)) for rtype, found in self.sets.items()}
+        return deltas.data(flags, *(encode_set(rtype, found, self.ttls[rtype]) for rtype, found in sets.items()))
 
 
 def encode_set(rtype: int, found: list[bytes], ttl: int) -> bytes:
     if rtype in ADDRESS_TYPES:
-        octets, form = b"".join(found), deltas.FIXED
-    else:
-        octets, form = b"".join(len(data).to_bytes(2, "big") + data for data in found), deltas.WHOLE
-    return struct.pack(">HBIHI", rtype, form, ttl, len(found), len(octets)) + octets
+        return deltas.record_set(rtype, deltas.FIXED, ttl, found)
+    return deltas.record_set(rtype, deltas.WHOLE, ttl, [len(data).to_bytes(2, "big") + data for data in found])
 
 
 def encode_zone(name: bytes, *, nxdomain: int = RA, flags: int = 0) -> bytes:

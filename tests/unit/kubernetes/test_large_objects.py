@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 import time
+from collections.abc import Callable
 
 import pytest
 
+from fastdns.dns import deltas
 from fastdns.kubernetes.objects import Kind
 from tests.unit import engines
 from tests.unit.kubernetes import worlds
@@ -56,3 +58,28 @@ def test_a_step_of_records_takes_less_than_20_ms(count: int) -> None:
         longest.append(max(steps))
     assert tree.count(Kind.ENDPOINTSLICES) == count
     assert min(longest) < PAUSE
+
+
+def one_address(number: int) -> dict[str, object]:
+    return {"addresses": ["10.20.0.1"], "hostname": f"e{number}"}
+
+
+def one_hostname(number: int) -> dict[str, object]:
+    return {**endpoint(number), "hostname": "same"}
+
+
+@pytest.mark.parametrize("make", [endpoint, one_address, one_hostname])
+@pytest.mark.parametrize("zonal", [False, True])
+def test_more_endpoints_than_a_set_counts_are_bounded(make: Callable[[int], dict[str, object]], zonal: bool) -> None:
+    """Whoever may write EndpointSlices of one namespace stops the updates of no other."""
+    tree = worlds.grown(worlds.headless("large", ports=[("sql", 5432)]), worlds.service("late", "10.96.0.1"), zonal=zonal)
+    for at in range(deltas.RECORDS_MAX // ENDPOINTS + 2):
+        endpoints = [make(number) for number in range(at * ENDPOINTS, (at + 1) * ENDPOINTS)]
+        worlds.put(tree, worlds.slice_of("large", *endpoints, ports=[("sql", 5432)], name=f"large-{at:02}"))
+    world = engines.World()
+    table = world.add_table(b"")
+    for frame in (*tree.snapshot(), *tree.drain_frames()):
+        world.engine.apply(table, frame)
+    assert world.ask("large.ns.svc.cluster.local").rcode() == 0
+    assert world.ask("1.0.20.10.in-addr.arpa", "PTR").rcode() == 0
+    assert engines.texts(world.ask("late.ns.svc.cluster.local").answer) == ["late.ns.svc.cluster.local. 30 A 10.96.0.1"]

@@ -1,11 +1,13 @@
 import pathlib
 import struct
+import time
 
 import pytest
 
+from fastdns import _trie
 from fastdns._trie import Operation
 from fastdns.config import model
-from fastdns.dns import names
+from fastdns.dns import deltas, names
 from fastdns.server import hosts
 
 
@@ -117,3 +119,17 @@ def test_mapped_address_is_ipv4() -> None:
 def test_names_that_fit_no_message_are_left_out(path: pathlib.Path) -> None:
     path.write_text(f"192.0.2.1 {'x' * 64} a..b {'y.' * 130} good\n")
     assert set(read_operations(list(serve(path, reverse=False).start()))) == {"good."}
+
+
+def test_a_list_of_names_to_block_is_read_in_seconds(path: pathlib.Path) -> None:
+    """They all have one address, which is called by more names than a set of records counts."""
+    count = deltas.RECORDS_MAX + 1000
+    path.write_text("".join(f"0.0.0.0 ads{number}.example\n" for number in range(count)) + "192.0.2.1 a\n" * count)
+    source = serve(path)
+    began = time.process_time()
+    table = _trie.NameTable()
+    for delta in source.start():
+        table.apply(delta)
+    assert time.process_time() - began < 30, "time grows with the square of the names"
+    assert table.stats()["names"] == count + 3
+    assert source.entries == 2 * count + 2
