@@ -18,6 +18,8 @@ from fastdns.config import lexer, wording
 logger = logging.getLogger(__name__)
 
 MAX_IMPORTS = 10_000
+MAX_WORDS = 500_000  # that imports bring in all: snippets which import one another can mean more than any memory holds
+MAX_OCTETS = 16 << 20  # of an imported file: there are some without an end
 
 # {%NAME%} is replaced first, as CoreDNS does; a value is never looked at again, so that one can't refer to itself.
 _VARIABLES = (re.compile(r"\{%(.+?)%\}"), re.compile(r"\{\$(.+?)\}"))
@@ -40,6 +42,7 @@ class Stream:
         self._snippets: dict[str, list[lexer.Token]] = {}
         self._snippet_imports = 0
         self._file_imports = 0
+        self._imported_words = 0
         self._tokens = deque(self._read(text, file))
 
     def peek(self) -> lexer.Token | None:
@@ -79,6 +82,10 @@ class Stream:
         if extra is not None and not (extra.starts_line or extra.closes):
             raise wording.error(extra, "Import takes only one argument (glob pattern or file)")
         tokens = self._imported(target)
+        self._imported_words += len(tokens)
+        if self._imported_words > MAX_WORDS:
+            hint = "do snippets or files import one another?"
+            raise wording.error(target, f"imports bring in more than {MAX_WORDS} words", hint=hint)
         if tokens:
             tokens = [dataclasses.replace(tokens[0], starts_line=True), *tokens[1:]]
         self._tokens.extendleft(reversed(tokens))
@@ -133,11 +140,14 @@ class Stream:
     def _read_file(self, path: str, target: lexer.Token) -> list[lexer.Token]:
         try:
             with open(path, encoding="utf-8", errors="replace", newline="") as file:
-                return self._read(file.read(), path)
+                text = file.read(MAX_OCTETS + 1)
         except IsADirectoryError:
             raise wording.error(target, f"Could not import {path}: is a directory") from None
         except OSError as error:
             raise wording.error(target, f"Could not import {path}: {error.strerror}") from error
+        if len(text) > MAX_OCTETS:
+            raise wording.error(target, f"Could not import {path}: it has more than {MAX_OCTETS} octets")
+        return self._read(text, path)
 
     def _read(self, text: str, file: str) -> list[lexer.Token]:
         self.digest.update(f"{file}\0{len(text)}\0{text}".encode(errors="replace"))

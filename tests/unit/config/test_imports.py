@@ -101,6 +101,36 @@ def test_file_that_imports_itself(read, tmp_path: pathlib.Path, monkeypatch: pyt
         read(". {\n import self.conf\n}\n")
 
 
+def bomb(tmp_path: pathlib.Path, form: str) -> str:
+    """A Corefile that stays within the number of imports, and means more words than any memory holds."""
+    long = "errors\n" * 10_000
+    if form == "a long snippet again and again":
+        return "(a) {\n" + long + "}\n. {\n" + " import a\n" * 9_000 + "}\n"
+    if form == "snippets that import one another":
+        return "(a) {\n import b\n" + long + "}\n(b) {\n import a\n" + long + "}\n. {\n import a\n}\n"
+    (tmp_path / "a.conf").write_text("import a.conf\n" * (form == "a long file that imports itself") + long)
+    return ". {\n" + " import a.conf\n" * 9_000 + "}\n"
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "a long snippet again and again",
+        "snippets that import one another",
+        "a long file that imports itself",
+        "a long file again and again",
+    ],
+)
+def test_imports_that_multiply_are_told(read, tmp_path: pathlib.Path, form: str) -> None:
+    with pytest.raises(errors.ConfigError, match="imports bring in more than 500000 words"):
+        read(bomb(tmp_path, form))
+
+
+def test_file_without_an_end_is_told(read) -> None:
+    with pytest.raises(errors.ConfigError, match=r"Could not import /dev/zero: it has more than 16777216 octets"):
+        read(". {\n import /dev/zero\n}\n")
+
+
 def test_error_names_the_imported_file(read, tmp_path: pathlib.Path) -> None:
     (tmp_path / "common.conf").write_text("log\n\nfrobnicate\n")
     with pytest.raises(errors.ConfigError) as raised:
