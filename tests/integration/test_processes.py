@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pathlib
 import signal
@@ -202,6 +203,48 @@ def test_reloads_under_load_lose_nothing(start: Start) -> None:
     assert value_of(server, "coredns_dns_requests_total") >= counted
     wait_until(lambda: count_files(server) <= files, what="descriptors to be given back")
     wait_until(lambda: len(find_processes(server, "")) == 3, what="replaced workers to leave")
+
+
+def test_a_thousand_reloads_leave_nothing_behind(start: Start) -> None:
+    """Forced ones and changed Corefiles in turn, under load: no query is lost, nothing grows with their number."""
+    server = start()
+    with Load(server.port, NAMES, rate=500) as load:
+        reload(server, 100)
+        before = use_of(server)
+        for number in range(9):
+            server.corefile.write_text(f"{server.corefile.read_text()}# {number}\n")
+            reload(server, 100)
+        after = use_of(server)
+    assert not load.faults, load.summary()
+    assert after.files <= before.files + 2
+    assert after.threads <= before.threads + 1
+    assert after.octets < before.octets + (12 << 20)
+    assert value_of(server, "coredns_reload_failed_total") == 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Use:
+    """What all processes of a server with two workers hold, when those that were replaced have left."""
+
+    octets: int  # of memory; what they share counts once
+    files: int
+    threads: int
+
+
+def use_of(server: Fastdns) -> Use:
+    assert server.process is not None
+    wait_until(lambda: len(find_processes(server, "")) == 3, what="replaced workers to leave", timeout=20)
+    folders = [pathlib.Path(f"/proc/{pid}") for pid in (server.process.pid, *find_processes(server, ""))]
+    return Use(
+        sum(read_pss(folder) for folder in folders),
+        sum(len(os.listdir(folder / "fd")) for folder in folders),
+        sum(len(os.listdir(folder / "task")) for folder in folders),
+    )
+
+
+def read_pss(folder: pathlib.Path) -> int:
+    lines = (folder / "smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith("Pss:"))
 
 
 def count_files(server: Fastdns) -> int:

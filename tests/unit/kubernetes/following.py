@@ -47,7 +47,7 @@ class Follower:
             self.deliver,
             counts=self.counts,
             wait=self.pause,
-            chance=lambda low, high: low,
+            chance=options.pop("chance", lambda low, high: low),
             complain=self.said.append,
             **options,
         )

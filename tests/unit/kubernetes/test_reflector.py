@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 from collections.abc import Iterator
 
 import pytest
@@ -193,6 +195,37 @@ def test_5xx_backs_off_from_800_ms_to_30_s(server: FakeApiServer, status: int) -
     with following(server) as follower:
         until(lambda: follower.reflector.is_synced)
     assert follower.pauses == [0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30.0, 30.0]
+
+
+def test_twenty_replicas_come_back_one_after_the_other(server: FakeApiServer) -> None:
+    """An API server that restarts is asked for no list again; one that forgot its history is, at different times."""
+    count = 20
+    chance = random.Random(1).uniform
+    with contextlib.ExitStack() as stack:
+        replicas = [stack.enter_context(following(server, chance=chance)) for _ in range(count)]
+        until(lambda: all(one.reflector.is_synced for one in replicas) and server.count(WATCH) == count, 20)
+        assert [lists_of(server), server.count(LIST)] == [["0"] * count, count], "from the API server's own cache"
+        server.drop_connections()
+        put(server, "restarted")
+        until(lambda: all("restarted" in one.names for one in replicas), 20)
+        assert len(lists_of(server)) == count
+        for one in replicas:
+            one.pauses.clear()
+        server.compact()
+        server.drop_connections()
+        put(server, "forgotten")
+        until(lambda: all("forgotten" in one.names for one in replicas), 20)
+        assert len(lists_of(server)) == 2 * count
+        first = sorted(one.pauses[0] for one in replicas)
+        assert first[-1] - first[0] > 0.4, "seconds"
+        assert len({round(pause, 2) for pause in first}) > count // 2
+    assert [one.emptied for one in replicas] == [0] * count
+
+
+def lists_of(server: FakeApiServer) -> list[str]:
+    """The version that each list of all objects wants; what looks at the version alone is none."""
+    asked = [request.query for request in server.requests if request.verb == LIST]
+    return [query.get("resourceVersion", "") for query in asked if query["limit"] != "1"]
 
 
 def test_404_takes_the_older_resource(server: FakeApiServer) -> None:
