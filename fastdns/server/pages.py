@@ -121,7 +121,7 @@ class PageServer:
         self.is_started = False
         self._sockets = list(sockets)
         self._servers: list[asyncio.Server] = []
-        self._connections: set[asyncio.StreamWriter] = set()
+        self._connections: dict[asyncio.StreamWriter, None] = {}  # the oldest first
 
     async def start(self) -> None:
         """Raises OSError: a file for TLS can't be used any more."""
@@ -162,17 +162,22 @@ class PageServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self._connections) >= CONNECTIONS_MAX:
-            writer.close()
-            return
-        self._connections.add(writer)
+            self._make_room()
+        self._connections[writer] = None
         try:
             while await self._serve_request(reader, writer):
                 pass
         except (OSError, EOFError, TimeoutError, asyncio.LimitOverrunError):
             pass  # a client that left, dawdled or sent no HTTP
         finally:
-            self._connections.discard(writer)
+            self._connections.pop(writer, None)
             writer.close()
+
+    def _make_room(self) -> None:
+        """End the oldest connection: with the newest turned away, who holds all of them would fail every probe."""
+        oldest = next(iter(self._connections))
+        del self._connections[oldest]
+        oldest.transport.abort()
 
     async def _serve_request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Answer one request; True if the connection stays open."""

@@ -108,6 +108,20 @@ def test_endless_head_is_cut() -> None:
     run_against(client)
 
 
+def test_probe_is_answered_while_somebody_holds_all_connections() -> None:
+    async def client(port: int) -> None:
+        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3 * pages.CONNECTIONS_MAX)]
+        for _, writer in held:
+            writer.write(b"GET /health HTTP/1.1\r\nHost")
+        assert await asyncio.to_thread(get, port, "/health") == (200, b"OK")
+        with suppress(ConnectionResetError):
+            assert await held[0][0].read() == b"", "the oldest has made room"
+        for _, writer in held:
+            writer.close()
+
+    run_against(client)
+
+
 def test_taken_place_is_told() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
