@@ -127,7 +127,7 @@ class Manifests:
             with open(path, "rb") as file:
                 text = file.read()
             documents = list(_parse(text, path))
-        except (OSError, ValueError, yaml.YAMLError) as error:
+        except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
             reason = " ".join(str(error).split())
             self._complain(f"{_place_of(path, error)}: {reason}; what was read of it before stays")
             return before

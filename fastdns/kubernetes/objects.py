@@ -9,6 +9,7 @@ say is checked.
 from __future__ import annotations
 
 import enum
+import sys
 from typing import Any
 
 import msgspec
@@ -18,6 +19,9 @@ from fastdns import errors
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 IMPORT_NAME_LABEL = "multicluster.kubernetes.io/service-name"
 CLUSTER_LABEL = "multicluster.kubernetes.io/source-cluster"
+NESTING_MAX = 10_000
+"""So deep the API server lets JSON nest, in `managedFields` for example; msgspec goes as deep as Python's own limit."""
+sys.setrecursionlimit(max(sys.getrecursionlimit(), NESTING_MAX + 1_000))
 TRIGGER_TIME_ANNOTATION = "endpoints.kubernetes.io/last-change-trigger-time"
 
 
@@ -265,7 +269,7 @@ def decode(kind: Kind, text: bytes | msgspec.Raw) -> AnyObject:
         return _DECODERS[kind].decode(text)
     except msgspec.ValidationError as error:
         raise errors.ManifestError(f"{kind} {_whose(text)}: {error}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise errors.ManifestError(f"{kind}: not JSON: {error}") from error
 
 

@@ -205,6 +205,7 @@ def test_reloads_under_load_lose_nothing(start: Start) -> None:
     wait_until(lambda: len(find_processes(server, "")) == 3, what="replaced workers to leave")
 
 
+@pytest.mark.peers  # none: it takes a minute
 def test_a_thousand_reloads_leave_nothing_behind(start: Start) -> None:
     """Forced ones and changed Corefiles in turn, under load: no query is lost, nothing grows with their number."""
     server = start()

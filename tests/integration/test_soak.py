@@ -20,7 +20,7 @@ from tests.peers.process import wait_until
 from tests.peers.servers import Fastdns
 from tests.unit.kubernetes.fake_apiserver import FakeApiServer
 
-WARM, SOAK = 15.0, 40.0  # seconds
+WARM, SOAK = 15.0, 60.0  # seconds
 SERVICES, SLICES, NAMESPACES = (
     "/api/v1/services",
     "/apis/discovery.k8s.io/v1/endpointslices",
@@ -127,7 +127,7 @@ def api() -> Iterator[FakeApiServer]:
 @pytest.mark.peers  # none: it only takes long
 def test_nothing_grows(tmp_path: pathlib.Path, api: FakeApiServer) -> None:
     with contextlib.ExitStack() as stack:
-        upstream = stack.enter_context(Upstream({"*": "NOERROR\n{} 300 IN A 192.0.2.1"}))
+        upstream = stack.enter_context(Upstream({}))
         env = {"API": api.url, "UPSTREAM": str(upstream.port)}
         server = stack.enter_context(Fastdns(folder=tmp_path / "server", corefile=COREFILE, env=env))
         load = stack.enter_context(Load(server.port, STEADY, rate=1000))

@@ -246,3 +246,12 @@ def test_a_file_is_a_path_too(tmp_path: pathlib.Path) -> None:
     source.write("x.yaml", SERVICE.format(name="a"))
     source.write("y.yaml", SERVICE.format(name="b"))
     assert source.names() == {"a"}
+
+
+@pytest.mark.parametrize("name", ["deep.json", "deep.yaml"])
+def test_file_that_nests_without_end_is_told(source: Source, name: str) -> None:
+    source.write("a.yaml", SERVICE.format(name="a"))
+    source.write(name, "[" * 100_000)
+    assert source.names() == {"a"}
+    (said,) = source.said
+    assert said.startswith(str(source.folder / name))

@@ -8,11 +8,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from fastdns.kubernetes import client, metrics, reflector
+from fastdns.kubernetes import client, metrics, objects, reflector
 from fastdns.kubernetes.objects import Kind
 from fastdns.kubernetes.reflector import Op
 from tests.unit.kubernetes.fake_apiserver import LIST, WATCH, FakeApiServer, Fault, event_line
 from tests.unit.kubernetes.following import PATH, Follower, following, put, until
+
+
+def nested(depth: int) -> list[object]:
+    made: list[object] = []
+    for _ in range(depth):
+        made = [made]
+    return made
 
 
 @pytest.fixture
@@ -339,6 +346,21 @@ def test_an_object_that_cannot_be_read_is_said_and_the_rest_comes(server: FakeAp
     assert "services ns/bad: Expected `int | null`, got `str` - at `$.spec.ports[0].port`" in follower.said
     assert "services ns/a: Expected `object | null`, got `str` - at `$.spec`" in follower.said
     assert [change.name for change in follower.changes if change.op is Op.KEEP] == ["bad", "a"]
+
+
+def test_an_object_as_deep_as_the_api_server_lets_it_be(server: FakeApiServer) -> None:
+    """One object of one namespace must not end the watching of all: neither as an event nor in a list."""
+    with following(server) as follower:
+        until(lambda: follower.reflector.is_synced and server.count(WATCH))
+        metadata = {"name": "deep", "namespace": "ns", "uid": "uid", "managedFields": nested(objects.NESTING_MAX - 10)}
+        server.put(PATH, {"metadata": metadata, "spec": {"clusterIP": "10.0.0.1"}})
+        caught_up(follower, server, "c")
+        assert "deep" in follower.names
+        server.compact()
+        server.drop_connections()
+        until(lambda: server.count(LIST) == 2)
+        caught_up(follower, server, "d")
+        assert "deep" in follower.names
 
 
 def test_a_line_that_is_no_event_ends_the_watch_only(server: FakeApiServer) -> None:
