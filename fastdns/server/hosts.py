@@ -39,10 +39,8 @@ class Entries:
 
     def leave_out_repetitions(self) -> None:
         """Done once for all lines: a list of names to block has one address for hundreds of thousands of them."""
-        for held in (self.forward, self.reverse):
-            for items in held.values():
-                if len(items) > 1:
-                    items[:] = dict.fromkeys(items)
+        self.forward = {name: list(dict.fromkeys(found)) for name, found in self.forward.items()}
+        self.reverse = {name: list(dict.fromkeys(found)) for name, found in self.reverse.items()}
 
 
 class HostsSource:

@@ -164,7 +164,11 @@ def test_caches_are_cut_before_memory_ends(server: Fastdns) -> None:
 
 def test_a_tenth_of_a_processor_serves(server: Fastdns) -> None:
     with group("cpu") as limited:
-        tenth = {"cpu.max": "10000 100000"} if limited.is_v2 else {"cpu.cfs_period_us": "100000", "cpu.cfs_quota_us": "10000"}
+        tenth = (
+            {"cpu.max": "10000 100000"}
+            if limited.is_v2
+            else {"cpu.cfs_period_us": "100000", "cpu.cfs_quota_us": "10000"}
+        )
         limited.limit(tenth)
         with running(server, inside=limited):
             before = find_processes(server, "")

@@ -72,7 +72,9 @@ def one_hostname(number: int) -> dict[str, object]:
 @pytest.mark.parametrize("zonal", [False, True])
 def test_more_endpoints_than_a_set_counts_are_bounded(make: Callable[[int], dict[str, object]], zonal: bool) -> None:
     """Whoever may write EndpointSlices of one namespace stops the updates of no other."""
-    tree = worlds.grown(worlds.headless("large", ports=[("sql", 5432)]), worlds.service("late", "10.96.0.1"), zonal=zonal)
+    tree = worlds.grown(
+        worlds.headless("large", ports=[("sql", 5432)]), worlds.service("late", "10.96.0.1"), zonal=zonal
+    )
     for at in range(deltas.RECORDS_MAX // ENDPOINTS + 2):
         endpoints = [make(number) for number in range(at * ENDPOINTS, (at + 1) * ENDPOINTS)]
         worlds.put(tree, worlds.slice_of("large", *endpoints, ports=[("sql", 5432)], name=f"large-{at:02}"))
