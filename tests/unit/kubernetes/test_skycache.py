@@ -244,3 +244,16 @@ def test_records_of_a_name(name: str, hosts: list[str], world: World) -> None:
     world.service("web", "10.0.0.1")
     world.service("ext", type="ExternalName", externalName="www.example.org", clusterIP="")
     assert [entry.host for entry in world.cache.Records(name)] == hosts
+
+
+def test_more_records_than_a_set_counts_are_bounded(world: World) -> None:
+    """As many addresses as an object of the API has room for; what comes after them is sent nevertheless."""
+    addresses = [
+        {"ip": f"10.{20 + number // 62500}.{number // 250 % 250}.{number % 250 + 1}"} for number in range(66_000)
+    ]
+    world.service("large")
+    world.endpoints("large", subsets=[{"addresses": addresses, "ports": [{"name": "http", "port": 80}]}])
+    world.service("late", "10.0.0.1")
+    world.send()
+    assert world.has("large.ns.svc.cluster.local")
+    assert world.has("late.ns.svc.cluster.local")
