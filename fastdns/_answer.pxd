@@ -1,18 +1,21 @@
 """The way of a query: down the steps of its server block, to the one that ends it. Knows no socket and no Python."""
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint16_t, uint32_t, uint64_t, uint8_t
 
 from fastdns._askers cimport Asker, AskerPool, NoteQueue, Peer
-from fastdns._cache cimport Found, Key, Lookup, Part
-from fastdns._inflight cimport Answered, Asked
+from fastdns._cache cimport Found, Key, Lookup
+from fastdns._inflight cimport Asked
 from fastdns._local cimport Finding, Limits
-from fastdns._message cimport Reply
+from fastdns._observe cimport Observer
+from fastdns._order cimport AddressOrder
 from fastdns._packet cimport CD, Query, QueryStatus
-from fastdns._plan cimport Block, CacheRule, FlushAnswers, Listener, Plan, SendAnswer, Spread, Step, ZoneList
+from fastdns._plan cimport Block, CacheRule, Listener, Spread, Step
 from fastdns._trie cimport Table, Walk
 from fastdns._wire cimport Writer
 
 cdef enum:
+    EDE_NO_REACHABLE = 22
+    NXDOMAIN_RCODE = 3
     TTLS_MAX = 4096         # records of one stored message
     ABREAST = 16            # queries whose look-ups go side by side: as many as a core has requests to memory open
 
@@ -51,18 +54,14 @@ cdef struct Prepared:
     void* cache             # a Cache, borrowed, whose look-up is begun; NULL: none is
     uint64_t hash           # of the key there
 
-cdef class Answerer(Plan):
+cdef class Answerer(Observer):
     cdef AskerPool askers
     cdef NoteQueue completions
-    cdef NoteQueue logs
-    cdef NoteQueue errors
     cdef Slowed* slowed     # ring of slowed_capacity
     cdef uint32_t slowed_first
     cdef uint32_t slowed_count
     cdef uint32_t slowed_capacity
     cdef uint32_t rotation  # grows with every answer
-    cdef uint64_t now_ns
-    cdef uint8_t finished_step  # of the asker whose answer is being counted; NO_STEP: nobody was parked
     cdef uint64_t alarm_ns  # the earliest alarm since take_alarm(); 0: none
     cdef uint8_t* stored    # scratch: a reply written anew, MESSAGE_MAX
     cdef uint16_t* ttl_at   # scratch, TTLS_MAX
@@ -74,29 +73,18 @@ cdef class Answerer(Plan):
     cdef void begin_batch(self) noexcept nogil
     cdef void end_batch(self) noexcept nogil
     cdef bint has_notes(self) noexcept nogil
-    cdef void set_sender(self, uint32_t listener, SendAnswer send, FlushAnswers flush, void* context) noexcept nogil
-    cdef void flush_answers(self) noexcept nogil
 
     # the steps of that, used by the class alone
     cdef Block* _find_block(self, const Listener* listener, const Query* query) noexcept nogil
-    cdef void _observe(self, Block* block, const Query* query, const Peer* peer, const uint8_t* answer,
-                       size_t answer_size, uint64_t elapsed_ns) noexcept nogil
-    cdef void _note_answer(self, Block* block, const Query* query, const Peer* peer, const uint8_t* answer,
-                           size_t answer_size, uint64_t elapsed_ns) noexcept nogil
-    cdef void _note_failure(self, Block* block, const Asker* asker, const Answered* answered) noexcept nogil
-    cdef void _note_end(self, const Block* block, const Query* query, const Peer* peer) noexcept nogil
     cdef size_t _limit_of(self, const Block* block, const Query* query, const Peer* peer, bint no_limit) noexcept nogil
     cdef Result _refuse(self, Block* block, const Query* query, uint16_t rcode, uint16_t ede, Writer* out) noexcept nogil
     cdef bint _take_first(self, Block* block, const Query* query, const Peer* peer, bint no_limit, Writer* out,
                           uint64_t* token, Result* result) noexcept nogil
-    cdef void _observe_system(self, const Block* block, const Query* query, const Peer* peer, uint16_t flags,
-                              size_t answer_size, uint64_t elapsed_ns) noexcept nogil
     cdef void _prepare(self, const uint8_t* wire, size_t size, const Peer* peer, Prepared* prepared) noexcept nogil
     cdef const Table* _first_table(self, const Block* block) noexcept nogil
     cdef Result _begin(self, const Prepared* prepared, const Peer* peer, bint no_limit, Writer* out,
                        uint64_t* token) noexcept nogil
     cdef void _answer_some(self, Datagram* datagrams, uint32_t count) noexcept nogil
-    cdef void _observe_undecided(self, const Query* query, const Peer* peer, const Writer* out) noexcept nogil
     cdef Result _run_steps(self, Block* block, uint8_t start, const Query* query, const Peer* peer, Asker* asker,
                            bint no_limit, Writer* out, uint64_t* token) noexcept nogil
     cdef void _bound_ttls(self, const Block* block, const Query* query, Limits* limits) noexcept nogil
@@ -109,24 +97,16 @@ cdef class Answerer(Plan):
                            const Peer* peer, bint no_limit, bint is_stale, Writer* out) noexcept nogil
     cdef bint _has_target(self, const Block* block, const Finding* finding, uint16_t qtype) noexcept nogil
     cdef bint _is_known(self, const Block* block, const uint8_t* name_key, uint16_t name_len) noexcept nogil
-    cdef bint _judge(self, const Block* block, const Key* key, Reply* reply) noexcept nogil
-    cdef void _store_tails(self, const Block* block, const Key* key, const uint8_t* wire, size_t wire_len) noexcept nogil
     cdef Asked _ask_step(self, const Block* block, const Step* step, const Query* query, Asker* asker,
                          uint64_t token) noexcept nogil
     cdef Asked _ask_spread(self, const Spread* spread, uint32_t only, uint32_t but, const Block* block, const Query* query,
                            Asker* asker, uint64_t token) noexcept nogil
     cdef bint _is_test_due(self, Spread* spread) noexcept nogil
-    cdef bint _waits_for_others(self, Asker* asker, uint32_t group, const Reply* reply) noexcept nogil
-    cdef void _give_up(self, Asker* asker, const Answered* answered) noexcept nogil
-    cdef void _keep_silent(self, Asker* asker) noexcept nogil
     cdef bint _write_stale(self, const Block* block, const Query* query, const Peer* peer, bint no_limit,
                            Writer* out) noexcept nogil
     cdef void _accept_stale(self, Block* block, Asker* asker) noexcept nogil
     cdef CacheRule* _rule_of(self, const Block* block, uint32_t* cache) noexcept nogil
-    cdef void _wake_askers(self) noexcept nogil
-    cdef uint64_t _next_alarm(self) noexcept nogil
     cdef void _note_refresh_failure(self, const Block* block, const Key* key) noexcept nogil
-    cdef bint _is_refreshed(self, const Block* block, const Reply* reply) noexcept nogil
     cdef void _refresh(self, Block* block, uint8_t after, const Query* query, const Peer* peer) noexcept nogil
     cdef bint _is_forwarded(self, const Step* step, const Query* query) noexcept nogil
     cdef bint _run_forward(self, Block* block, const Step* step, uint8_t index, const Query* query, const Peer* peer,
@@ -136,24 +116,6 @@ cdef class Answerer(Plan):
                       bint no_limit, uint64_t* token) noexcept nogil
     cdef Result _slow_down(self, Block* block, uint8_t step, Reason reason, const Query* query, const Peer* peer,
                            Asker* asker, bint no_limit, Writer* out, uint64_t* token) noexcept nogil
-    cdef void _send(self, Asker* asker, const uint8_t* wire, size_t size) noexcept nogil
-    cdef void _finish(self, Asker* asker, const Query* query, const Writer* out) noexcept nogil
-    cdef void _fail(self, Asker* asker, uint16_t rcode, uint16_t ede) noexcept nogil
-    cdef bint _serve_stale(self, Asker* asker) noexcept nogil
-    cdef void _resume(self, Asker* asker, uint8_t step) noexcept nogil
-    cdef CacheRule* _rule_for(self, const Block* block, const uint8_t* name_key, uint16_t name_len,
-                              uint32_t* cache) noexcept nogil
-    cdef bint _keeps(self, const CacheRule* rule, const uint8_t* name_key, uint16_t name_len, const Reply* reply) noexcept nogil
-    cdef bint _goes_on(self, const Block* block, uint8_t index, const Reply* reply) noexcept nogil
-    cdef void _give(self, Asker* asker, const Reply* reply) noexcept nogil
-    cdef void _store(self, const Block* block, const Key* key, const Reply* reply, Part part=*) noexcept nogil
-    cdef void _truncate(self, Asker* asker) noexcept nogil
-    cdef void _on_reply(self, Answered* answered) noexcept nogil
-    cdef const Block* _block_of(self, uint32_t group) noexcept nogil
-    cdef void _store_for_group(self, const Answered* answered, const Reply* reply) noexcept nogil
-    cdef bint _asks_again(self, const Answered* answered, const Reply* reply) noexcept nogil
-    cdef void _on_failure(self, Answered* answered) noexcept nogil
-    cdef void _take_events(self) noexcept nogil
 
 
 cdef inline Key key_of(const Query* query) noexcept nogil:
@@ -166,3 +128,9 @@ cdef inline Key key_of(const Query* query) noexcept nogil:
     key.wants_dnssec = query.wants_dnssec
     key.checking_disabled = (query.flags & CD) != 0
     return key
+
+
+cdef inline void order_answer(Block* block, const Writer* out) noexcept nogil:
+    """Put the addresses of an answer in the order that its block has for them."""
+    if block.order != NULL and not out.failed:
+        (<AddressOrder>block.order).order_addresses(out.data, out.pos)

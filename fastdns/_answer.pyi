@@ -4,7 +4,7 @@ import enum
 
 from typing_extensions import disjoint_base
 
-from fastdns._plan import Plan
+from fastdns._observe import Observer
 
 class Reason(enum.IntEnum):
     """Why a query left the compiled path."""
@@ -16,5 +16,5 @@ class Reason(enum.IntEnum):
     SLOW_CHAOS = 4
 
 @disjoint_base
-class Answerer(Plan):
-    """The way of a query through what the configuration compiled to; Engine is its face to Python."""
+class Answerer(Observer):
+    """The way of a query through what the configuration compiled to; what comes later is LateAnswerer's."""

@@ -2,10 +2,10 @@
 
 from libc.stdint cimport uint64_t
 
-from fastdns._answer cimport Answerer
+from fastdns._late cimport LateAnswerer
 from fastdns._askers cimport Asker
 
-cdef class Engine(Answerer):
+cdef class Engine(LateAnswerer):
     cdef public object on_upstream_work
 
     cdef Asker* _asker(self, uint64_t token) except NULL

@@ -8,7 +8,8 @@ from typing import final
 
 from typing_extensions import Buffer
 
-from fastdns._answer import Answerer, Reason
+from fastdns._answer import Reason
+from fastdns._late import LateAnswerer
 
 class Slow:
     """A query for Python. `token` names its asker: it is to be ended exactly once, by Engine.reply, reply_rcode,
@@ -36,7 +37,7 @@ class Slow:
     ) -> None: ...
 
 @final
-class Engine(Answerer):
+class Engine(LateAnswerer):
     """Everything one worker answers from. `inflight_max` bounds the questions upstream and the queries in Python."""
 
     # --- asking from Python (TCP, TLS, our own look-ups)

@@ -5,7 +5,7 @@ from libc.stdint cimport UINT64_MAX, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 
-from fastdns._answer cimport ANSWERED, PENDING, TTLS_MAX, Answerer, Prepared, Result, Slowed, key_of
+from fastdns._answer cimport ANSWERED, PENDING, TTLS_MAX, Prepared, Result, Slowed, key_of
 from fastdns._askers cimport (
     INTERNAL,
     STREAM,
@@ -36,6 +36,7 @@ from fastdns._counters cimport (
 from fastdns._inflight cimport (
     RECEIVE_BATCH,
 )
+from fastdns._late cimport LateAnswerer
 from fastdns._local cimport ALIAS, FOLLOW, Finding, Limits, find_answer, write_finding
 from fastdns._message cimport (
     REPLY_OK,
@@ -96,7 +97,7 @@ class Slow:
 
 
 @cython.final
-cdef class Engine(Answerer):
+cdef class Engine(LateAnswerer):
     """Everything one worker answers from."""
 
     # --- asking from Python -----------------------------------------------------------------------------------------

@@ -13,7 +13,9 @@ from tests.project.compiled import ROOT
 ROWS = (
     {"_udp"},
     {"_engine"},
+    {"_late"},
     {"_answer"},
+    {"_observe"},
     {"_plan"},
     {"_local", "_cache", "_inflight", "_askers"},
     {"_trie", "_stored"},

@@ -34,7 +34,9 @@ HOT = {
     "_local": {"find_answer", "write_finding", "is_known"},
     "_askers": {"take_asker", "release_asker", "keep_query", "restore_query", "is_ipv6"},
     "_plan": {"covers"},
+    "_observe": {"_observe"},
     "_answer": {"answer_batch", "begin_batch", "end_batch"},
+    "_late": {"_take_events", "_on_reply", "_give", "_finish", "flush_answers"},
     "_udp": {
         "_receive",
         "_read_peer",
