@@ -10,7 +10,7 @@ import secrets
 import socket
 import time
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from fastdns import _engine, errors
 from fastdns._counters import WorkerSlot
@@ -73,14 +73,12 @@ class Duties:
     def start(self) -> None:
         """Before the first query: whatever it needs is there."""
         for table, source in self._sources:
-            for delta in source.start():
-                self._engine.apply(table.table, delta)
+            self._fill(table.table, source.start())
             self._show_hosts(table, source)
             if table.plugin.reload:
                 self._repeat(table.plugin.reload, functools.partial(self._refresh, table, source))
         for number, held in self._names.items():
-            for delta in held.start():
-                self._engine.apply(number, delta)
+            self._fill(number, held.start())
             self._repeat(FOLDER_LOOK, functools.partial(self._look_into_folders, number, held))
         for weighted in self._program.weighted.values():
             weight_file = weights.WeightSource(weighted, is_talkative=self._worker.setup.index == 0)
@@ -89,6 +87,12 @@ class Duties:
                 self._repeat(weight_file.reload, weight_file.refresh)
         for group, forward in enumerate(self._program.forwards):
             self._forwarders[group] = self._make_forwarder(group, forward)
+
+    def _fill(self, table: int, found: Iterable[bytes]) -> None:
+        """Apply what a table begins with. A long file takes seconds, in which the supervisor must see progress."""
+        for delta in found:
+            self._engine.apply(table, delta)
+            self._worker.counters.add(WorkerSlot.WORKER_HEARTBEAT)
 
     def on_serving(self) -> None:
         if self._worker.setup.index == 0:
