@@ -52,6 +52,7 @@ from fastdns._rrset cimport (
     ZONAL,
     NameData,
     RecordSet,
+    is_whole_name,
     octets_of,
     sets_of,
 )
@@ -596,7 +597,7 @@ cdef uint16_t _write_target_glue(Writer* writer, const Finding* finding, uint32_
         read_octets(&reader, target_at)
         name_at = <uint16_t>reader.pos
         name = read_octets(&reader, size)
-        if name == NULL or size > NAME_MAX or name_at > POINTER_MAX:
+        if name == NULL or not is_whole_name(name, size, True) or name_at > POINTER_MAX:
             return count
         memcpy(target, name, size)
         lower_name(target, size)
