@@ -100,9 +100,11 @@ class Engine(LateAnswerer):
     """Called when replies left something to collect, or upstreams to be checked."""
     def on_upstream_readable(self) -> None:
         """Take replies in and send what they answer. For an event loop: where C can do all, no Python runs."""
+    def flush(self) -> None:
+        """Send the answers that replies, Python or timers made ready for clients over UDP, of every listener."""
     def on_tick(self) -> int:
-        """Deadlines, gauges, memory given back: milliseconds until it wants to be called again, at the latest. Then flush()
-        every UdpListener."""
+        """Deadlines, gauges, memory given back: milliseconds until it wants to be called again, at the latest. Then
+        flush()."""
     def shrink_caches(self) -> None:
         """Memory is short: drop a quarter of what caches hold, up to 16,384 entries of each, and give it back."""
     def grow_caches(self) -> None:

@@ -366,6 +366,11 @@ cdef class Engine(LateAnswerer):
         if self.on_upstream_work is not None and (self.has_notes() or self.inflight.has_failing()):
             self.on_upstream_work()
 
+    def flush(self):
+        """Send the answers that are ready for clients over UDP."""
+        with nogil:
+            self.flush_answers()
+
     def on_tick(self):
         """Deadlines, gauges, memory given back: milliseconds until it wants to be called again."""
         cdef uint64_t deadline

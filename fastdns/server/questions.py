@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import struct
+from collections.abc import Awaitable, Callable
 
 from fastdns.dns import constants, names
+
+LookUp = Callable[[bytes, int], Awaitable[bytes]]
+"""Asks the server itself for a name and a type: the answer's octets, empty if none came."""
 
 HEADER_SIZE = 12
 OPT = 41

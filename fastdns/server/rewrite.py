@@ -6,7 +6,7 @@ Names are compared and replaced as text, as CoreDNS does it: canonical in questi
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from fastdns.config import goregexp, rewriting
 from fastdns.dns import names, records
@@ -15,7 +15,6 @@ from fastdns.server import questions
 
 RCODE_MASK = 0x000F
 TC = 0x0200
-LookUp = Callable[[bytes, int], Awaitable[bytes]]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -133,7 +132,7 @@ def undo(rule: rewriting.NameRule, old: str, new: str) -> list[Response]:
 
 
 async def rewrite_answer(
-    message: records.Message, rewritten: Rewritten, question: questions.Question, look_up: LookUp
+    message: records.Message, rewritten: Rewritten, question: questions.Question, look_up: questions.LookUp
 ) -> records.Message:
     """Undo in the answer what was done to the question, which it gets back. Raises ValueError: a name becomes none."""
     for response in reversed(rewritten.responses):
@@ -172,7 +171,9 @@ def clamp(record: records.Record, rule: rewriting.TtlRule) -> records.Record:
     return dataclasses.replace(record, ttl=min(max(record.ttl, rule.low), rule.high))
 
 
-async def redirect(message: records.Message, rule: rewriting.CnameRule, qtype: int, look_up: LookUp) -> records.Message:
+async def redirect(
+    message: records.Message, rule: rewriting.CnameRule, qtype: int, look_up: questions.LookUp
+) -> records.Message:
     """The answer with another target in the first CNAME that a rule is for, and what is found for that behind it."""
     kept: list[records.Record] = []
     for record in message.answer:

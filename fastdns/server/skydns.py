@@ -13,7 +13,7 @@ import re
 import socket
 import struct
 import typing
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from fastdns import _engine
 from fastdns._answer import Reason
@@ -71,7 +71,6 @@ class Table(typing.Protocol):
     def holds(self, table: int, name: bytes) -> tuple[int, list[tuple[int, int, int, int, bytes]]] | None: ...
 
 
-LookUp = Callable[[bytes, int], Awaitable[bytes]]
 """Asks the upstreams for a name and a type: the reply, empty if none came."""
 
 
@@ -79,7 +78,7 @@ LookUp = Callable[[bytes, int], Awaitable[bytes]]
 class _Work:
     """What one query may still do."""
 
-    look_up: LookUp
+    look_up: questions.LookUp
     follows: int = FOLLOWS_MAX
     lookups: int = LOOKUPS_MAX
 
@@ -126,7 +125,7 @@ class SkyDns:
         self._memo: dict[tuple[bytes, int], Message] = {}
         self._memo_version: object = None
 
-    async def answer(self, query: _engine.Slow, look_up: LookUp) -> bytes | None:
+    async def answer(self, query: _engine.Slow, look_up: questions.LookUp) -> bytes | None:
         """The answer; None: the query is not for here after all, and goes on at the next step."""
         asked = questions.read_question(query.wire)
         question = Question(asked.qname, asked.qname.lower(), asked.qtype)
@@ -141,7 +140,7 @@ class SkyDns:
 
     # --- by type -----------------------------------------------------------------------------------------------------
 
-    async def _answer_remembered(self, question: Question, look_up: LookUp) -> Message:
+    async def _answer_remembered(self, question: Question, look_up: questions.LookUp) -> Message:
         """As `_answer_question`; a wildcard's answer without look-ups is made once while the table stays as it is."""
         if b"\1*" not in question.key:
             return await self._answer_question(question, _Work(look_up))

@@ -12,7 +12,7 @@ import logging
 import secrets
 import struct
 import typing
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Coroutine
 
 from fastdns import _counters, _engine
 from fastdns._answer import Reason
@@ -33,7 +33,6 @@ QR, AA, RA = 0x8000, 0x0400, 0x0080
 EDE_OTHER, EDE_NETWORK = 0, 23
 CHASE_DEPTH = 8
 LOOKUP_TIMEOUT = 5.0
-LookUp = Callable[[bytes, int], Awaitable[bytes]]
 SEEN_MAX = 64  # names of probes that are counted; there is one in 2 seconds
 
 
@@ -294,7 +293,7 @@ class SlowPath:
         place = self._worker.program.counts[metrics.key_of(config, block, position)]
         self._worker.counters.add(place.slot_of(family, *labels))
 
-    def _look_up_for(self, query: _engine.Slow) -> LookUp:
+    def _look_up_for(self, query: _engine.Slow) -> questions.LookUp:
         """How the plugin that has a query asks the whole server for another name; of a chain that is too long, nothing."""
         depth = self._depths.get(query.token, 0) + 1
 

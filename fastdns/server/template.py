@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import struct
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 
 from fastdns import _engine
 from fastdns.config import goregexp, gotemplate, templates
@@ -17,7 +17,6 @@ QR, AA, TC = 0x8000, 0x0400, 0x0200
 SERVFAIL = 2
 ANY = 255
 EDE_OPTION = 15
-LookUp = Callable[[bytes, int], Awaitable[bytes]]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -72,7 +71,7 @@ class Failure(Exception):
     """SERVFAIL is what a template says, or no template matches where one has to."""
 
 
-async def answer_query(plugin: templates.Template, query: _engine.Slow, look_up: LookUp) -> Answer | None:
+async def answer_query(plugin: templates.Template, query: _engine.Slow, look_up: questions.LookUp) -> Answer | None:
     """The answer of the first template that matches; None: it is the next plugin's turn. Raises Failure; ValueError for what
     makes no record."""
     question = questions.read_question(query.wire)
@@ -122,7 +121,7 @@ def match_name(template: templates.AnswerTemplate, question: questions.Question,
 
 
 async def make_answer(
-    template: templates.AnswerTemplate, question: questions.Question, data: Data, look_up: LookUp
+    template: templates.AnswerTemplate, question: questions.Question, data: Data, look_up: questions.LookUp
 ) -> Answer:
     if template.rcode == SERVFAIL:
         raise Failure

@@ -230,14 +230,10 @@ class Worker:
         """Take from the engine what is for Python, and send what has become an answer."""
         self.slow.take()
         self.duties.take_records()
-        self.flush()
+        self.engine.flush()
         wait = self.engine.take_alarm()
         if wait:
             self._tick_in(wait)
-
-    def flush(self) -> None:
-        for udp in self._udp.values():
-            udp.flush()
 
     def _beat(self) -> None:
         self.counters.add(WorkerSlot.WORKER_HEARTBEAT)
