@@ -53,7 +53,7 @@ class Cache:
         """Look at up to `budget` entries and free those that nothing can be answered from any more."""
     def shrink(self, now: int, budget: int) -> None:
         """Give memory back: evict up to `budget` entries, and hold no more octets than are left then, until grow()."""
-    def grow(self) -> None:
+    def grow(self, octets: int) -> None:
         """Let it hold a 64th of its octets more, up to what it was made with."""
     def forget_all(self) -> None: ...
     def dump(self) -> bytes:

@@ -107,8 +107,8 @@ class Engine(LateAnswerer):
         flush()."""
     def shrink_caches(self) -> None:
         """Memory is short: drop a quarter of what caches hold, up to 16,384 entries of each, and give it back."""
-    def grow_caches(self) -> None:
-        """There is room again: caches may grow by a little, up to what they were made with."""
+    def grow_caches(self, octets: int) -> None:
+        """Caches may grow by so many octets in all, until they are told again."""
     def take_alarm(self) -> int:
         """Milliseconds until on_tick() is wanted for somebody who has come since it was called; 0: nobody has."""
     def failing_upstreams(self) -> list[tuple[int, int]]:

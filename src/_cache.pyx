@@ -37,6 +37,7 @@ cdef enum:
     CAPACITY_MAX = 1 << 26
     MALLOC_ROUND = 16       # what malloc adds and rounds to
     LARGEST_SHARE = 8       # one entry takes at most 1 / 8 of all octets
+    LEAST_OCTETS = 1 << 18  # are held however short memory is, unless a cache was made for less
     ENTRY_LINES = 4         # lines of memory that an entry with a small reply takes
 
 cdef struct Entry:
@@ -707,9 +708,9 @@ cdef class Cache:
         """Give memory back: evict up to `budget` entries, and hold no more octets than are left then, until grow()."""
         self.shrink_table(now, budget)
 
-    def grow(self):
-        """Let it hold a 64th of its octets more, up to what it was made with."""
-        self.options.max_octets = min(self.full_octets, self.options.max_octets + self.full_octets // 64 + 1)
+    def grow(self, size_t octets):
+        """Let it hold so many octets more than now, up to what it was made with; at least LEAST_OCTETS in all."""
+        self.options.max_octets = min(self.full_octets, max(<size_t>LEAST_OCTETS, self.stats.octets + octets))
 
     def forget_all(self):
         self.forget_entries()

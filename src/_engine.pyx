@@ -400,11 +400,11 @@ cdef class Engine(LateAnswerer):
             cache.shrink(self.now_ns // 1000000000, min(held // 4 + 1, SHRINK_STEP))
         malloc_trim(0)
 
-    def grow_caches(self):
-        """There is room again: caches may grow by a little, up to what they were made with."""
+    def grow_caches(self, size_t octets):
+        """Caches may grow by so many octets in all, until they are told again."""
         cdef Cache cache
         for cache in self.caches:
-            cache.grow()
+            cache.grow(octets // len(self.caches))
 
     def take_alarm(self):
         """Milliseconds until on_tick() is wanted for somebody who has come since; 0: nobody has."""

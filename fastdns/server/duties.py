@@ -87,6 +87,7 @@ class Duties:
                 self._repeat(weight_file.reload, weight_file.refresh)
         for group, forward in enumerate(self._program.forwards):
             self._forwarders[group] = self._make_forwarder(group, forward)
+        self._watch_memory()
 
     def _fill(self, table: int, found: Iterable[bytes]) -> None:
         """Apply what a table begins with. A long file takes seconds, in which the supervisor must see progress."""
@@ -118,16 +119,20 @@ class Duties:
         self._watch_memory()
 
     def _watch_memory(self) -> None:
-        """Cut caches while the container nears its limit: an answer less in a cache is better than a process less."""
-        share = self._memory.share()
-        if share < memory.LOW:
-            self._engine.grow_caches()
-            self._is_memory_short = False
-        elif share > memory.HIGH:
+        """Hold or cut caches while the container nears its limit: an answer less in a cache is better than a process less.
+
+        Until the next look they may take a quarter of what is left, since what they hold answers in grows with them: at any
+        rate of new names the limit isn't reached in between.
+        """
+        use = self._memory.use()
+        if use.share > memory.HIGH:
             self._engine.shrink_caches()
             if not self._is_memory_short:
-                logger.warning("%.0f%% of the container's memory is used: caches are cut", 100 * share)
+                logger.warning("%.0f%% of the container's memory is used: caches are cut", 100 * use.share)
             self._is_memory_short = True
+        elif use.limit:
+            self._engine.grow_caches(use.room // (4 * max(1, len(self._worker.setup.siblings))))
+            self._is_memory_short = self._is_memory_short and not use.room
 
     def check_upstreams(self) -> None:
         """Have those checked that have failed: after each turn in which one may have, as CoreDNS does at once."""

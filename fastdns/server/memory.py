@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import pathlib
+import typing
 
 from fastdns.server import cgroups
 
 HIGH = 0.9  # of the limit: caches are cut, once a second as long as it lasts
-LOW = 0.8  # they may grow again
+LOW = 0.8  # they grow no further
+NEAR = 0.5  # from here on it matters what the kernel could take back
 UNLIMITED = 1 << 60  # version 1 says nearly 2 ** 63 octets where there is no limit
+
+
+class Use(typing.NamedTuple):
+    used: int  # octets that can't be taken back
+    limit: int
+
+    @property
+    def share(self) -> float:
+        return self.used / self.limit if self.limit else 0.0
+
+    @property
+    def room(self) -> int:
+        """Octets that caches may still take."""
+        return max(0, int(LOW * self.limit) - self.used)
 
 
 class Memory:
@@ -21,9 +37,9 @@ class Memory:
         """The tightest limit, in octets; 0 without one."""
         return min(filter(None, map(_read_limit, self._folders)), default=0)
 
-    def share(self) -> float:
-        """The part of the tightest limit that is in use and can't be taken back; 0 without a limit."""
-        return max(map(_read_share, self._folders), default=0.0)
+    def use(self) -> Use:
+        """Of the limit that is the nearest; all 0 without one."""
+        return max(map(_read_use, self._folders), key=lambda use: use.share, default=Use(0, 0))
 
 
 def _read_limit(folder: pathlib.Path) -> int:
@@ -32,20 +48,20 @@ def _read_limit(folder: pathlib.Path) -> int:
     return limit if limit < UNLIMITED else 0
 
 
-def _read_share(folder: pathlib.Path) -> float:
+def _read_use(folder: pathlib.Path) -> Use:
     """Files that nobody has used for a while don't count: the kernel drops them first.
 
     They are counted in memory.stat, which costs the kernel a sum over all processors: it is read only when it matters.
     """
     limit = _read_limit(folder)
     if not limit:
-        return 0.0
+        return Use(0, 0)
     used = _read_number(folder / "memory.current") or _read_number(folder / "memory.usage_in_bytes")
-    if used < LOW * limit:
-        return used / limit
+    if used < NEAR * limit:
+        return Use(used, limit)
     fields = dict(line.split()[:2] for line in cgroups.read_lines(folder / "memory.stat") if " " in line)
     idle = fields.get("total_inactive_file", fields.get("inactive_file", "0"))
-    return max(0, used - int(idle)) / limit
+    return Use(max(0, used - int(idle)), limit)
 
 
 def _read_number(path: pathlib.Path) -> int:

@@ -263,8 +263,8 @@ Steps = list["str | float | tuple[str, dict[str, object]]"]
         ["a-300.nosuccess.test", "a-300.nosuccess.test", "nx.nosuccess.test", "nx.nosuccess.test"],
         ["nx.deep.nodenial.test", "nx.deep.nodenial.test", "nx.nodenial.test", "nx.nodenial.test"],
         ["a-5.prefetch.test", "a-5.prefetch.test", 1.6, "a-5.prefetch.test", "a-5.prefetch.test"],
-        ["a-1.immediate.test", 2.2, "a-1.immediate.test", "a-1.immediate.test"],
-        ["a-1.verify.test", 2.2, "a-1.verify.test", "a-1.verify.test"],
+        ["a-5.immediate.test", 6.2, "a-5.immediate.test", "a-5.immediate.test"],
+        ["a-5.verify.test", 6.2, "a-5.verify.test", "a-5.verify.test"],
     ],
     ids=lambda steps: str(steps[0]),
 )

@@ -219,24 +219,25 @@ def test_what_nobody_asks_leaves_first() -> None:
 
 
 def test_shrunk_cache_holds_no_more_until_it_may_grow() -> None:
-    cache = cache_of(max_octets=1 << 18)
+    cache = cache_of(success=(9000, 3600, 5), denial=(9000, 1800, 5), max_octets=1 << 20)
     templates = [reply(name=named(0), answer=(60,)), reply(name=named(0), soa=60)]
-    cache.store_many(templates, 3000, now=0, seed=1)
+    cache.store_many(templates, 9000, now=0, seed=1)
     full = cache.describe()
     cache.shrink(0, 200)
     less = cache.describe()
     assert less["success"] + less["denial"] == full["success"] + full["denial"] - 200
-    cache.store_many(templates, 3000, now=0, seed=2)
+    cache.store_many(templates, 9000, now=0, seed=2)
     assert cache.describe()["octets"] <= less["octets"]
-    for _ in range(64):
-        cache.grow()
-    cache.store_many(templates, 3000, now=0, seed=3)
-    assert less["octets"] < cache.describe()["octets"] <= 1 << 18
+    cache.grow(4096)
+    cache.store_many(templates, 9000, now=0, seed=3)
+    assert less["octets"] + 2048 < cache.describe()["octets"] <= less["octets"] + 4096
+    cache.grow(1 << 30)
+    cache.store_many(templates, 9000, now=0, seed=4)
+    assert (1 << 20) - 1024 < cache.describe()["octets"] <= 1 << 20
     cache.shrink(0, 1 << 30)
     assert cache.describe()["octets"] == 0
     assert not cache.put(reply(answer=(60,)), now=0)
-    for _ in range(64):
-        cache.grow()
+    cache.grow(0)
     assert cache.put(reply(answer=(60,)), now=0)
 
 

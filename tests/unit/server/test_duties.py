@@ -101,12 +101,12 @@ def test_forwarders_are_closed_in_the_end(monkeypatch: pytest.MonkeyPatch) -> No
 def test_short_memory_cuts_the_caches_and_is_told_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    share = 0.5
-    monkeypatch.setattr(memory.Memory, "share", lambda made: share)
+    use = memory.Use(500, 1000)
+    monkeypatch.setattr(memory.Memory, "use", lambda made: use)
     queries = [dns.message.make_query(f"n{number}.example.org", "A").to_wire() for number in range(20)]
 
     async def run() -> None:
-        nonlocal share
+        nonlocal use
         async with (
             servers.serve() as upstream,
             serving(f". {{\nforward . 127.0.0.1:{upstream.port}\ncache\n}}\n") as made,
@@ -123,7 +123,7 @@ def test_short_memory_cuts_the_caches_and_is_told_once(
             await until(lambda: entries() == len(queries))
             made.duties.on_beat()
             assert entries() == len(queries)
-            share = 0.95
+            use = memory.Use(950, 1000)
             for _ in range(20):
                 made.duties.on_beat()
             assert entries() < 3

@@ -13,7 +13,7 @@ def write(folder: pathlib.Path, **files: str) -> None:
 
 def share_of(root: pathlib.Path, groups: str) -> float:
     (root / "self").write_text(groups)
-    return memory.Memory(root, root / "self").share()
+    return memory.Memory(root, root / "self").use().share
 
 
 def test_tightest_of_the_groups_above_counts(tmp_path: pathlib.Path) -> None:
@@ -30,8 +30,13 @@ def test_version_1(tmp_path: pathlib.Path) -> None:
 
 
 def test_what_could_be_taken_back_is_summed_up_only_near_the_limit(tmp_path: pathlib.Path) -> None:
-    write(tmp_path, max="1000\n", current="700\n", stat="inactive_file 600\n")
-    assert share_of(tmp_path, "0::/\n") == 0.7
+    write(tmp_path, max="1000\n", current="400\n", stat="inactive_file 300\n")
+    assert share_of(tmp_path, "0::/\n") == 0.4
+
+
+def test_room_ends_below_the_limit() -> None:
+    assert memory.Use(500, 1000).room == 300
+    assert memory.Use(850, 1000).room == 0
 
 
 @pytest.mark.parametrize(
@@ -57,13 +62,13 @@ def test_no_limit(tmp_path: pathlib.Path, limit: str) -> None:
 
 
 def test_no_groups_at_all(tmp_path: pathlib.Path) -> None:
-    assert memory.Memory(tmp_path / "none", tmp_path / "none").share() == 0.0
+    assert memory.Memory(tmp_path / "none", tmp_path / "none").use().share == 0.0
 
 
 def test_limit_that_is_lowered_is_seen(tmp_path: pathlib.Path) -> None:
     (tmp_path / "self").write_text("0::/\n")
     write(tmp_path, max="1000\n", current="500\n", stat="")
     made = memory.Memory(tmp_path, tmp_path / "self")
-    assert made.share() == 0.5
+    assert made.use().share == 0.5
     write(tmp_path, max="500\n")
-    assert made.share() == 1.0
+    assert made.use().share == 1.0
