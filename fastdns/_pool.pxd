@@ -65,6 +65,6 @@ cdef void sweep_sockets(Pool* pool, uint64_t now_ns) noexcept nogil
 cdef bint is_shortage(int error) noexcept nogil
 cdef uint32_t send_datagrams(Pool* pool, uint16_t at, uint32_t count, int* error) noexcept nogil
 cdef uint32_t find_ready(Pool* pool, Ready* ready) noexcept nogil
-cdef int receive_datagrams(Pool* pool, uint16_t at, uint32_t used) noexcept nogil
+cdef int receive_datagrams(Pool* pool, uint16_t at, uint32_t used, uint32_t most) noexcept nogil
 cdef bint read_errors(int fd) noexcept nogil
 cdef bytes packed_address(str address, int port)

@@ -31,12 +31,17 @@ cdef extern from "<sys/socket.h>" nogil:
     int bind(int fd, const sockaddr* address, socklen_t size)
     int connect(int fd, const sockaddr* address, socklen_t size)
     int setsockopt(int fd, int level, int option, const void* value, socklen_t size)
+    ssize_t send(int fd, const void* octets, size_t size, int flags)
+    ssize_t sendto(int fd, const void* octets, size_t size, int flags, const sockaddr* address, socklen_t address_size)
+    ssize_t recvfrom(int fd, void* octets, size_t size, int flags, sockaddr* address, socklen_t* address_size)
     int sendmmsg(int fd, mmsghdr* messages, unsigned int count, int flags)
     int recvmmsg(int fd, mmsghdr* messages, unsigned int count, int flags, void* timeout)
     ssize_t recvmsg(int fd, msghdr* message, int flags)
     cmsghdr* CMSG_FIRSTHDR(msghdr* message)
     cmsghdr* CMSG_NXTHDR(msghdr* message, cmsghdr* at)
     uint8_t* CMSG_DATA(cmsghdr* at)
+    size_t CMSG_SPACE(size_t size)
+    size_t CMSG_LEN(size_t size)
     int AF_INET
     int AF_INET6
     int SOCK_DGRAM

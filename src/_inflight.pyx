@@ -417,11 +417,16 @@ cdef void take_datagram(Table* table, uint16_t at, uint8_t* wire, size_t size, b
 
 
 cdef uint32_t receive_from(Table* table, uint16_t at, uint32_t used, uint64_t now_ns) noexcept nogil:
-    """Read datagrams of one socket into the buffers from `used` on; how many buffers are used then."""
+    """Read datagrams of one socket into the buffers from `used` on; how many buffers are used then.
+
+    As many as it waits for, since to look for one more costs as much as to read one; more if these were not they.
+    """
+    cdef Socket* sock = &table.pool.sockets[at]
+    cdef uint32_t most = sock.live if sock.live else <uint32_t>RECEIVE_BATCH
     cdef uint32_t place
     cdef int got
-    while used < <uint32_t>RECEIVE_BATCH and table.pool.sockets[at].fd >= 0:
-        got = receive_datagrams(&table.pool, at, used)
+    while used < <uint32_t>RECEIVE_BATCH and sock.fd >= 0:
+        got = receive_datagrams(&table.pool, at, used, most)
         if got <= 0:
             if got < 0 and not is_shortage(errno) and errno != EINTR:
                 fail_socket(table, at, now_ns)
@@ -429,13 +434,14 @@ cdef uint32_t receive_from(Table* table, uint16_t at, uint32_t used, uint64_t no
         place = used
         used += <uint32_t>got
         while place < used:
-            if table.pool.sockets[at].fd < 0:        # closed since its last question was answered
+            if sock.fd < 0:                     # closed since its last question was answered
                 break
             take_datagram(table, at, <uint8_t*>table.pool.receive_parts[place].iov_base, table.pool.receive_heads[place].msg_len,
                           (table.pool.receive_heads[place].msg_hdr.msg_flags & MSG_TRUNC) != 0, now_ns)
             place += 1
-        if used < <uint32_t>RECEIVE_BATCH:
+        if sock.live == 0 or <uint32_t>got < most:
             break
+        most = <uint32_t>RECEIVE_BATCH
     return used
 
 

@@ -202,7 +202,10 @@ cdef uint32_t send_datagrams(Pool* pool, uint16_t at, uint32_t count, int* error
     cdef int got
     error[0] = 0
     while sent < count and left:
-        got = sendmmsg(fd, pool.send_heads + sent, count - sent, MSG_DONTWAIT | MSG_NOSIGNAL)
+        if count == 1:          # cheaper than a batch of one
+            got = send(fd, pool.send_parts[0].iov_base, pool.send_parts[0].iov_len, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0
+        else:
+            got = sendmmsg(fd, pool.send_heads + sent, count - sent, MSG_DONTWAIT | MSG_NOSIGNAL)
         if got > 0:
             sent += <uint32_t>got
             continue
@@ -226,9 +229,9 @@ cdef uint32_t find_ready(Pool* pool, Ready* ready) noexcept nogil:
     return found
 
 
-cdef int receive_datagrams(Pool* pool, uint16_t at, uint32_t used) noexcept nogil:
-    """Read datagrams into the buffers from `used` on, below RECEIVE_MAX; how many, or -1 and errno."""
-    return recvmmsg(pool.sockets[at].fd, pool.receive_heads + used, RECEIVE_MAX - used, MSG_DONTWAIT, NULL)
+cdef int receive_datagrams(Pool* pool, uint16_t at, uint32_t used, uint32_t most) noexcept nogil:
+    """Read up to `most` datagrams into the buffers from `used` on, below RECEIVE_MAX; how many, or -1 and errno."""
+    return recvmmsg(pool.sockets[at].fd, pool.receive_heads + used, min(most, <uint32_t>RECEIVE_MAX - used), MSG_DONTWAIT, NULL)
 
 
 cdef bint read_errors(int fd) noexcept nogil:

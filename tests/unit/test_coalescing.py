@@ -49,7 +49,7 @@ def closed_loop(window: int, round_trip: int = 25_000) -> Callable[[bool], tuple
 
 
 def test_dense_arrivals_are_held() -> None:
-    for rate in (20_000, 50_000):
+    for rate in (40_000, 50_000):
         clock = Clock()
         clock.run(2, open_loop(rate))
         assert clock.sleeps > 0.6 * clock.batches
@@ -58,7 +58,7 @@ def test_dense_arrivals_are_held() -> None:
 
 def test_sparse_arrivals_are_not() -> None:
     clock = Clock()
-    clock.run(2, open_loop(10_000))
+    clock.run(2, open_loop(20_000))
     assert clock.sleeps == 0
 
 
@@ -84,7 +84,7 @@ def test_never_with_no_time_to_hold() -> None:
 
 def test_a_load_that_became_sparse_is_held_no_longer() -> None:
     clock = Clock()
-    clock.run(1, open_loop(20_000))
+    clock.run(1, open_loop(40_000))
     clock.run(0.3, open_loop(100))
     clock.run(1, open_loop(100))
     assert clock.sleeps == 0
@@ -93,14 +93,14 @@ def test_a_load_that_became_sparse_is_held_no_longer() -> None:
 def test_a_pause_is_no_slow_trial() -> None:
     """After a pause in the middle of a trial dense arrivals are held again without a rest."""
     clock = Clock()
-    clock.run(0.025, open_loop(20_000))
+    clock.run(0.025, open_loop(40_000))
     clock.now += SECOND
-    clock.run(0.5, open_loop(20_000))
+    clock.run(0.5, open_loop(40_000))
     assert clock.sleeps > 0.5 * clock.batches
 
 
 def test_after_a_closed_loop_an_open_one_is_held_again() -> None:
     clock = Clock()
     clock.run(3, closed_loop(1))
-    clock.run(2, open_loop(20_000))
+    clock.run(2, open_loop(40_000))
     assert clock.sleeps > 0.4 * clock.batches

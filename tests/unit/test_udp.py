@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import select
 import socket
 import time
 from collections.abc import Iterator
@@ -24,17 +25,17 @@ IP_PKTINFO = 8
 
 
 class Served:
-    """A world behind a bound socket, and a client of it."""
+    """A world behind a bound socket. `tells`: datagrams come with the address that they were sent to."""
 
-    def __init__(self, bound: str = "127.0.0.1", world: engines.World | None = None) -> None:
+    def __init__(self, bound: str = "127.0.0.1", world: engines.World | None = None, *, tells: bool = True) -> None:
         family = socket.AF_INET6 if ":" in bound else socket.AF_INET
         self.world = world or engines.cluster()
         self.socket = socket.socket(family, socket.SOCK_DGRAM)
         if family == socket.AF_INET6:
             self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-            self.socket.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)
+            self.socket.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVPKTINFO, tells)
         else:
-            self.socket.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
+            self.socket.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, tells)
         self.socket.bind((bound, 0))
         self.socket.setblocking(False)
         self.port: int = self.socket.getsockname()[1]
@@ -42,6 +43,11 @@ class Served:
 
     def listen(self) -> UdpListener:
         return UdpListener(self.world.engine, self.world.listener, self.socket.fileno(), lambda: None)
+
+    def answer_all(self) -> None:
+        """As an event loop: until nothing waits."""
+        while select.select([self.socket], [], [], 0)[0]:
+            self.udp.on_readable()
 
     def close(self) -> None:
         self.socket.close()
@@ -55,9 +61,15 @@ def client_to(address: str, port: int) -> socket.socket:
     return client
 
 
-@pytest.fixture
-def served() -> Iterator[Served]:
-    made = Served()
+@pytest.fixture(params=["batches", "one by one"])
+def served(request: pytest.FixtureRequest) -> Iterator[Served]:
+    """Behind one datagram by itself another by itself is expected, and read by other calls than a batch."""
+    made = Served(tells=request.param == "batches")
+    if request.param == "one by one":
+        with client_to("127.0.0.1", made.port) as client:
+            client.send(query())
+            made.answer_all()
+            client.recv(4096)
     yield made
     made.close()
 
@@ -74,7 +86,7 @@ def test_answer_comes_from_the_address_that_was_asked(bound: str, asked: str) ->
     served = Served(bound)
     with client_to(asked, served.port) as client:
         client.send(query())
-        served.udp.on_readable()
+        served.answer_all()
         assert dns.message.from_wire(client.recv(4096)).answer
     served.close()
 
@@ -84,7 +96,7 @@ def test_more_than_a_batch(served: Served) -> None:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         for _ in range(150):
             client.send(query())
-        served.udp.on_readable()
+        served.answer_all()
         assert len([client.recv(4096) for _ in range(150)]) == 150
 
 
@@ -113,14 +125,14 @@ def test_datagram_over_4096_octets_is_dropped(served: Served) -> None:
         for size in (4097, 9000, 65000):
             client.send(query().ljust(size, b"\0"))
         client.send(query("hl.default.svc.cluster.local"))
-        served.udp.on_readable()
+        served.answer_all()
         assert dns.message.from_wire(client.recv(4096)).question[0].name.to_text().startswith("hl.")
 
 
 def test_datagram_of_4096_octets_is_answered(served: Served) -> None:
     with client_to("127.0.0.1", served.port) as client:
         client.send(query().ljust(4096, b"\0"))
-        served.udp.on_readable()
+        served.answer_all()
         assert dns.message.from_wire(client.recv(4096)).answer
 
 
@@ -129,7 +141,7 @@ def test_silence(served: Served, wire: bytes) -> None:
     with client_to("127.0.0.1", served.port) as client:
         client.send(wire)
         client.send(query())
-        served.udp.on_readable()
+        served.answer_all()
         assert dns.message.from_wire(client.recv(4096)).answer
 
 
@@ -199,7 +211,7 @@ def test_late_answers_leave_with_flush() -> None:
     with client_to("127.0.0.2", served.port) as client:
         for _ in range(70):
             client.send(query("late.example"))
-        served.udp.on_readable()
+        served.answer_all()
         for at, slow in enumerate(served.world.engine.slow_queries()):
             assert (slow.local, slow.is_stream) == ("127.0.0.2", False)
             served.world.engine.reply_rcode(slow.token, at % 6)
@@ -214,7 +226,7 @@ def test_listener_that_is_gone_sends_nothing() -> None:
     served = Served(world=late_world())
     with client_to("127.0.0.1", served.port) as client:
         client.send(query("late.example"))
-        served.udp.on_readable()
+        served.answer_all()
         del served.udp
         served.world.engine.reply_rcode(served.world.slow().token, 2)
         assert served.world.engine.waiting() == 0
@@ -227,7 +239,7 @@ def test_listener_that_was_replaced_does_not_silence_the_next() -> None:
     del old
     with client_to("127.0.0.1", served.port) as client:
         client.send(query("late.example"))
-        served.udp.on_readable()
+        served.answer_all()
         served.world.engine.reply_rcode(served.world.slow().token, 5)
         served.udp.flush()
         assert dns.message.from_wire(client.recv(4096)).rcode() == 5
@@ -257,7 +269,7 @@ def large_world(count: int, **options: Any) -> engines.World:
 def ask(served: Served, wire: bytes) -> tuple[dns.message.Message, int]:
     with client_to("127.0.0.1", served.port) as client:
         client.send(wire)
-        served.udp.on_readable()
+        served.answer_all()
         answer = client.recv(65535)
     return dns.message.from_wire(answer), len(answer)
 
