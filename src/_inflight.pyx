@@ -92,6 +92,7 @@ cdef struct Table:
     uint32_t failed_first
     uint32_t failed_last
     bint has_failing            # some upstream has_failed
+    uint16_t asked_by           # the socket that a question last went out by
     uint32_t reply_next
     uint32_t reply_count
     Reply replies[RECEIVE_BATCH]
@@ -336,6 +337,7 @@ cdef void send_batch(Table* table, uint16_t at, uint32_t count, uint64_t now_ns)
         leave_socket(table, table.send_slots[place])
         drop_try(table, table.send_slots[place], error, now_ns)
     if sent:
+        table.asked_by = at
         count_connections(&table.upstreams[upstream_at], &table.pool.sockets[at], sent)
     if error and not is_shortage(error) and error != EINTR:
         fail_earlier(table, at, sent, now_ns)
@@ -548,6 +550,10 @@ cdef class Inflight:
         if table.reply_next < table.reply_count:
             return table.reply_count - table.reply_next
         table.reply_next = table.reply_count = 0
+        if table.known.live == 1 and table.pool.sockets[table.asked_by].live == 1:
+            used = receive_from(table, table.asked_by, 0, now_ns)   # the only socket that something is due on
+            if used:
+                return used
         for place in range(find_ready(&table.pool, ready)):
             at = ready[place].at
             if table.pool.sockets[at].fd < 0:
