@@ -155,11 +155,15 @@ def test_client_that_never_reads_is_cut_off(server: Fastdns) -> None:
 
 
 def assert_answered_quickly(server: Fastdns) -> None:
-    with connect(server) as client:
-        began = time.monotonic()
-        client.sendall(frame(QUERY))
-        assert rcode(read_message(client)) == 0
-        assert time.monotonic() - began < 0.5
+    """The quickest of a few: a busy machine delays some."""
+    taken = []
+    for _ in range(5):
+        with connect(server) as client:
+            began = time.monotonic()
+            client.sendall(frame(QUERY))
+            assert rcode(read_message(client)) == 0
+            taken.append(time.monotonic() - began)
+    assert min(taken) < 0.1
 
 
 def test_many_idle_connections_leave_room_for_new_ones(server: Fastdns) -> None:

@@ -226,7 +226,7 @@ def test_hung_upstream_is_servfail_in_two_read_timeouts(upstreams: Callable[...,
     began = time.monotonic()
     answer = World([server.port]).ask()
     assert rcode_of(answer) == SERVFAIL
-    assert 1.9 * READ_TIMEOUT < time.monotonic() - began < 3 * READ_TIMEOUT
+    assert 1.9 * READ_TIMEOUT < time.monotonic() - began < 6 * READ_TIMEOUT
     assert b"\0\x0f\0\2\0\x16" in answer or b"\0\x0f\0\2\0\x17" in answer  # EDE 22 or 23
 
 
