@@ -15,6 +15,7 @@ cdef class Coalescing:
     cdef uint64_t arrived               # datagrams in it
     cdef uint64_t gap_ns                # between two datagrams, as measured
     cdef uint64_t rest_ns               # of the next rest
+    cdef uint32_t dense                 # windows in a row that were measured as worth it
 
     cdef void note_batch(self, uint32_t count, uint64_t now_ns) noexcept nogil
     cdef void _end_phase(self, uint64_t gap_ns) noexcept nogil

@@ -6,6 +6,7 @@ from libc.stdint cimport uint32_t, uint64_t
 cdef enum:
     PAID = 8                            # datagrams of a batch that paid for its wake-up by itself
     MEASURING_NS = 20_000_000
+    DENSE_WINDOWS = 3                   # measured so in a row: one may be a client's that was held up, and catches up
     TRYING_NS = 10_000_000
     HOLDING_NS = 250_000_000
     REST_MIN_NS = 20_000_000
@@ -32,6 +33,7 @@ cdef class Coalescing:
         if elapsed_ns < self.lasts_ns:
             return
         if elapsed_ns > 2 * self.lasts_ns:      # a pause: how dense the others are doesn't show
+            self.dense = 0
             self._begin_phase(MEASURE, MEASURING_NS)
         else:
             self._end_phase(elapsed_ns // self.arrived)
@@ -41,16 +43,22 @@ cdef class Coalescing:
     cdef void _end_phase(self, uint64_t gap_ns) noexcept nogil:
         """Choose the next phase; `gap_ns` lay between two datagrams in this one."""
         if self.phase == MEASURE and self._is_worth(gap_ns):
+            self.dense += 1
             self.gap_ns = gap_ns
-            self._begin_phase(TRY, TRYING_NS)
-        elif self.phase != TRY:
-            self._begin_phase(MEASURE, MEASURING_NS)
-        elif gap_ns > self.gap_ns + self.gap_ns // 4:
+            if self.dense < <uint32_t>DENSE_WINDOWS:
+                self._begin_phase(MEASURE, MEASURING_NS)
+            else:
+                self._begin_phase(TRY, TRYING_NS)
+        elif self.phase == TRY and gap_ns > self.gap_ns + self.gap_ns // 4:
             self._begin_phase(REST, self.rest_ns)
             self.rest_ns = min(2 * self.rest_ns, <uint64_t>REST_MAX_NS)
-        else:
+        elif self.phase == TRY:
             self._begin_phase(HOLD, HOLDING_NS)
             self.rest_ns = REST_MIN_NS
+        else:
+            # After what went well one more window is enough.
+            self.dense = DENSE_WINDOWS - 1 if self.phase == HOLD and self._is_worth(gap_ns) else 0
+            self._begin_phase(MEASURE, MEASURING_NS)
 
     cdef void _begin_phase(self, Phase phase, uint64_t lasts_ns) noexcept nogil:
         self.phase = phase

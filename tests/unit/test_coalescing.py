@@ -52,13 +52,23 @@ def test_dense_arrivals_are_held() -> None:
     for rate in (40_000, 50_000):
         clock = Clock()
         clock.run(2, open_loop(rate))
-        assert clock.sleeps > 0.6 * clock.batches
+        assert clock.sleeps > 0.5 * clock.batches
         assert clock.batches < 0.6 * clock.datagrams
 
 
 def test_sparse_arrivals_are_not() -> None:
     clock = Clock()
     clock.run(2, open_loop(20_000))
+    assert clock.sleeps == 0
+
+
+def test_a_burst_among_sparse_arrivals_is_not() -> None:
+    """A client that was held up for 10 ms catches up, now and then."""
+    clock = Clock()
+    for _ in range(20):
+        clock.run(0.05, open_loop(20_000))
+        clock.now += SECOND // 100
+        clock.run(0.001, open_loop(200_000))
     assert clock.sleeps == 0
 
 
@@ -93,9 +103,9 @@ def test_a_load_that_became_sparse_is_held_no_longer() -> None:
 def test_a_pause_is_no_slow_trial() -> None:
     """After a pause in the middle of a trial dense arrivals are held again without a rest."""
     clock = Clock()
-    clock.run(0.025, open_loop(40_000))
+    clock.run(0.065, open_loop(40_000))
     clock.now += SECOND
-    clock.run(0.5, open_loop(40_000))
+    clock.run(1, open_loop(40_000))
     assert clock.sleeps > 0.5 * clock.batches
 
 
@@ -103,4 +113,4 @@ def test_after_a_closed_loop_an_open_one_is_held_again() -> None:
     clock = Clock()
     clock.run(3, closed_loop(1))
     clock.run(2, open_loop(40_000))
-    assert clock.sleeps > 0.4 * clock.batches
+    assert clock.sleeps > 0.3 * clock.batches
