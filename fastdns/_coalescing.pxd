@@ -15,10 +15,12 @@ cdef class Coalescing:
     cdef uint64_t arrived               # datagrams in it
     cdef uint64_t gap_ns                # between two datagrams, as measured
     cdef uint64_t rest_ns               # of the next rest
-    cdef uint32_t dense                 # windows in a row that were measured as worth it
+    cdef uint32_t windows               # in a row in which holding was worth it: measured, or held in
 
     cdef void note_batch(self, uint32_t count, uint64_t now_ns) noexcept nogil
     cdef void _end_phase(self, uint64_t gap_ns) noexcept nogil
+    cdef void _end_trial(self, bint went_well) noexcept nogil
+    cdef void _measure(self, uint32_t windows) noexcept nogil
     cdef void _begin_phase(self, Phase phase, uint64_t lasts_ns) noexcept nogil
     cdef bint _is_worth(self, uint64_t gap_ns) noexcept nogil
     cdef bint should_hold(self, uint32_t count) noexcept nogil

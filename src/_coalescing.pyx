@@ -8,7 +8,8 @@ cdef enum:
     MEASURING_NS = 20_000_000
     DENSE_WINDOWS = 3                   # measured so in a row: one may be a client's that was held up, and catches up
     TRYING_NS = 10_000_000
-    HOLDING_NS = 250_000_000
+    HOLDING_NS = 5_000_000
+    HOLD_WINDOWS = 50                   # in a row; then it is measured again without holding
     REST_MIN_NS = 20_000_000
     REST_MAX_NS = 320_000_000
 
@@ -24,7 +25,7 @@ cdef class Coalescing:
     def __cinit__(self, uint64_t hold_ns):
         self.hold_ns = hold_ns
         self.rest_ns = REST_MIN_NS
-        self._begin_phase(MEASURE, MEASURING_NS)
+        self._measure(0)
 
     cdef void note_batch(self, uint32_t count, uint64_t now_ns) noexcept nogil:
         """A batch of `count` datagrams (at least one) came at `now_ns`."""
@@ -33,8 +34,7 @@ cdef class Coalescing:
         if elapsed_ns < self.lasts_ns:
             return
         if elapsed_ns > 2 * self.lasts_ns:      # a pause: how dense the others are doesn't show
-            self.dense = 0
-            self._begin_phase(MEASURE, MEASURING_NS)
+            self._measure(0)
         else:
             self._end_phase(elapsed_ns // self.arrived)
         self.since_ns = now_ns
@@ -42,23 +42,34 @@ cdef class Coalescing:
 
     cdef void _end_phase(self, uint64_t gap_ns) noexcept nogil:
         """Choose the next phase; `gap_ns` lay between two datagrams in this one."""
-        if self.phase == MEASURE and self._is_worth(gap_ns):
-            self.dense += 1
+        if self.phase == TRY:
+            self._end_trial(gap_ns <= self.gap_ns + self.gap_ns // 4)
+        elif self.phase == REST or not self._is_worth(gap_ns):
+            self._measure(0)
+        elif self.phase == HOLD:
+            self.windows += 1
+            if self.windows == <uint32_t>HOLD_WINDOWS:
+                self._measure(DENSE_WINDOWS - 1)    # after what went well one window is enough
+        else:
+            self.windows += 1
             self.gap_ns = gap_ns
-            if self.dense < <uint32_t>DENSE_WINDOWS:
-                self._begin_phase(MEASURE, MEASURING_NS)
-            else:
+            if self.windows == <uint32_t>DENSE_WINDOWS:
                 self._begin_phase(TRY, TRYING_NS)
-        elif self.phase == TRY and gap_ns > self.gap_ns + self.gap_ns // 4:
-            self._begin_phase(REST, self.rest_ns)
-            self.rest_ns = min(2 * self.rest_ns, <uint64_t>REST_MAX_NS)
-        elif self.phase == TRY:
+
+    cdef void _end_trial(self, bint went_well) noexcept nogil:
+        """Hold, if it slowed nobody down."""
+        self.windows = 0
+        if went_well:
             self._begin_phase(HOLD, HOLDING_NS)
             self.rest_ns = REST_MIN_NS
         else:
-            # After what went well one more window is enough.
-            self.dense = DENSE_WINDOWS - 1 if self.phase == HOLD and self._is_worth(gap_ns) else 0
-            self._begin_phase(MEASURE, MEASURING_NS)
+            self._begin_phase(REST, self.rest_ns)
+            self.rest_ns = min(2 * self.rest_ns, <uint64_t>REST_MAX_NS)
+
+    cdef void _measure(self, uint32_t windows) noexcept nogil:
+        """Measure; so many windows count as dense already."""
+        self.windows = windows
+        self._begin_phase(MEASURE, MEASURING_NS)
 
     cdef void _begin_phase(self, Phase phase, uint64_t lasts_ns) noexcept nogil:
         self.phase = phase
