@@ -267,6 +267,7 @@ cdef class UdpListener:
             if not self.coalescing.should_hold(<uint32_t>count):
                 return
             _sleep(self.coalescing.hold_ns)
+            self.room = BATCH               # for what has gathered
             holds += 1
 
     cdef uint32_t _take_datagrams(self, uint32_t count) noexcept nogil:
