@@ -127,6 +127,7 @@ def set_fragments(one: socket.socket, *, allowed: bool) -> None:
 def bind_tcp(address: Address) -> socket.socket:
     one = open_socket(address, socket.SOCK_STREAM)
     one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # Linux has what is accepted take it over
     bind_socket(one, address)
     listen_on(one, address)
     return one
