@@ -8,12 +8,14 @@ import pathlib
 import resource
 import socket
 import struct
+import threading
 import time
 from collections.abc import Iterator
 
 import pytest
 
 from tests.differential.questions import Question
+from tests.integration import test_drain
 from tests.integration.load import Load
 from tests.integration.test_processes import NAMES, find_processes, value_of
 from tests.peers.process import wait_until
@@ -193,10 +195,7 @@ def test_idle_connection_is_closed_after_10_seconds(server: Fastdns) -> None:
 
 def test_reset_in_the_middle_harms_nobody(server: Fastdns) -> None:
     for _ in range(20):
-        client = connect(server)
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        client.sendall(b"".join(frame(numbered(number)) for number in range(50)))
-        client.close()
+        leave_with_reset(server, b"".join(frame(numbered(number)) for number in range(50)))
     assert_answered_quickly(server)
     assert "ERROR" not in pathlib.Path(server.folder / "log").read_text()
 
@@ -224,6 +223,87 @@ def test_no_descriptor_left_harms_nobody_else(server: Fastdns) -> None:
                 assert rcode(read_message(client)) == 0
     finally:
         resource.prlimit(worker, resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def test_slow_reader_gets_every_answer(server: Fastdns) -> None:
+    """Far more than the server would hold for it: no more is read from a client than its answers find room for."""
+    query, count = Question("big.example.org", "A").wire(), 5000  # 8 MB of answers
+    (worker,) = find_processes(server, "w")
+    with connect(server) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        queries = b"".join(frame(numbered(number, query)) for number in range(count))
+        sending = threading.Thread(target=client.sendall, args=(queries,), daemon=True)
+        sending.start()
+        time.sleep(0.5)
+        began = cpu_seconds(worker)
+        time.sleep(1)
+        assert cpu_seconds(worker) - began < 0.3, "it waits for the client without asking again and again"
+        ids = set()
+        for _ in range(count):
+            answer = read_message(client)
+            assert struct.unpack_from(">H", answer, 6)[0] == BIG
+            ids.add(answer[:2])
+        assert len(ids) == count
+        sending.join(5)
+
+
+def test_half_close_before_a_late_answer(tmp_path: pathlib.Path) -> None:
+    """What is asked upstream is answered after the client has closed its side, and nothing spins meanwhile."""
+    with contextlib.closing(test_drain.SlowUpstream()) as upstream:
+        corefile = test_drain.COREFILE.replace("UPSTREAM", str(upstream.port))
+        with Fastdns(folder=tmp_path / "server", corefile=corefile, env={}, workers=1) as server:
+            (worker,) = find_processes(server, "w")
+            with connect(server) as client:
+                began = cpu_seconds(worker)
+                for number in range(300):  # more than may wait at once
+                    client.sendall(frame(numbered(number, Question(f"late{number}.test", "A").wire())))
+                client.shutdown(socket.SHUT_WR)
+                assert len({read_message(client)[:2] for _ in range(300)}) == 300
+                assert is_closed(client)
+                assert cpu_seconds(worker) - began < 0.5 * test_drain.DELAY
+            descriptors, began = count_descriptors(worker), cpu_seconds(worker)
+            for number in range(40):  # leave while their answers are still to come, some after a half-close
+                leave_with_reset(server, frame(Question(f"left{number}.test", "A").wire()), pause=0.01 * (number % 2))
+            time.sleep(2 * test_drain.DELAY)
+            assert cpu_seconds(worker) - began < 0.5 * test_drain.DELAY
+            assert count_descriptors(worker) == descriptors
+            assert "ERROR" not in server.log()
+
+
+def leave_with_reset(server: Fastdns, octets: bytes, *, pause: float = 0) -> None:
+    """Send, close one side for a while if there is a pause, and then end without the courtesy of TCP."""
+    with connect(server) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.sendall(octets)
+        if pause:
+            client.shutdown(socket.SHUT_WR)
+            time.sleep(pause)
+
+
+def count_descriptors(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def test_every_descriptor_is_closed(server: Fastdns) -> None:
+    """Whatever way a client leaves, once; the gauge says so too."""
+    (worker,) = find_processes(server, "w")
+
+    def is_quiet() -> bool:
+        return value_of(server, "fastdns_server_tcp_connections") == 0
+
+    wait_until(is_quiet, what="the end of earlier connections", timeout=15)
+    before = count_descriptors(worker)
+    for octets in (b"", frame(QUERY)[:9], frame(QUERY), frame(b""), frame(QUERY) * 200):
+        for _ in range(70):  # more than one client may have: some make room for others
+            leave_with_reset(server, octets)
+            with connect(server) as client:
+                client.sendall(octets)
+                client.shutdown(socket.SHUT_WR)
+            connect(server).close()
+    wait_until(is_quiet, what="the end of these connections", timeout=15)
+    wait_until(lambda: count_descriptors(worker) <= before, what="closed descriptors")
+    assert_answered_quickly(server)
+    assert "ERROR" not in pathlib.Path(server.folder / "log").read_text()
 
 
 def cpu_seconds(pid: int) -> float:

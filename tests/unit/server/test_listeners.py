@@ -17,6 +17,16 @@ def test_every_worker_has_its_sockets() -> None:
     bound.close()
 
 
+def test_answers_of_a_connection_do_not_wait_for_one_another() -> None:
+    """Nagle's algorithm is off for what is accepted, without a call for each."""
+    bound = listeners.bind_listener(model.Listener("127.0.0.1", free_port()), 1)
+    ((one,),) = bound.tcp
+    one.setblocking(True)
+    with socket.create_connection(one.getsockname()), one.accept()[0] as accepted:
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    bound.close()
+
+
 def test_wildcard_is_both_families() -> None:
     bound = listeners.bind_listener(model.Listener("", free_port()), 1)
     families = [one.family for one in bound.udp[0]]
