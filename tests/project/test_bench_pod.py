@@ -79,7 +79,7 @@ def pair(tmp_path: pathlib.Path) -> Iterator[Running]:
     from bench import process
     from bench.process import Command
 
-    beside = (Command((sys.executable, "-c", SLEEPS), end=signal.SIGHUP),)
+    beside = (Command((sys.executable, "-c", SLEEPS), end=signal.SIGUSR1),)
     command = Command((sys.executable, "-c", SLEEPS), beside=beside)
     running = process.start("pair", command, core=process.cores()[0], folder=tmp_path)
     yield running
@@ -91,7 +91,7 @@ def test_parts_of_a_server_are_counted_and_ended_together(pair: Running) -> None
     assert len(pair.pids()) == 2
     pair.check()
     pair.stop()
-    assert [child.returncode for child, _ in pair.parts] == [-signal.SIGTERM, -signal.SIGHUP]
+    assert [child.returncode for child, _ in pair.parts] == [-signal.SIGTERM, -signal.SIGUSR1]
 
 
 def test_server_is_gone_with_one_of_its_parts(pair: Running) -> None:
