@@ -54,7 +54,7 @@ class Cache:
     def shrink(self, now: int, budget: int) -> None:
         """Give memory back: evict up to `budget` entries, and hold no more octets than are left then, until grow()."""
     def grow(self, octets: int) -> None:
-        """Let it hold a 64th of its octets more, up to what it was made with."""
+        """Let it hold so many octets more than now, up to what it was made with; at least 256 KiB of that in all."""
     def forget_all(self) -> None: ...
     def dump(self) -> bytes:
         """All entries, as load() of a process of the same build takes them."""

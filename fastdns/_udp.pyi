@@ -21,5 +21,3 @@ class UdpListener:
     @property
     def heard(self) -> float:
         """When a datagram last came, in seconds of the monotonic clock; 0.0: none has."""
-    def flush(self) -> None:
-        """Send the answers that replies, Python or timers made ready for clients of this socket."""

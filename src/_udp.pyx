@@ -305,7 +305,7 @@ cdef class UdpListener:
             self.late_count = 0
 
     cdef void keep_late(self, const Peer* peer, const uint8_t* wire, size_t size) noexcept nogil:
-        """Keep an answer until a batch of them is full, or flush()."""
+        """Keep an answer until a batch of them is full, or the engine's flush()."""
         cdef Slot* slot
         if size > <size_t>UDP_MAX:
             return
@@ -328,11 +328,6 @@ cdef class UdpListener:
     def heard(self):
         """When a datagram last came, in seconds of the monotonic clock; 0.0: none has."""
         return self.heard_ns * 1e-9
-
-    def flush(self):
-        """Send the answers that replies, Python or timers made ready for clients of this socket."""
-        with nogil:
-            self._flush()
 
 
 cdef void _address(mmsghdr* message, iovec* part, Slot* slot, size_t size) noexcept nogil:

@@ -130,7 +130,7 @@ class Duties:
             if not self._is_memory_short:
                 logger.warning("%.0f%% of the container's memory is used: caches are cut", 100 * use.share)
             self._is_memory_short = True
-        elif use.limit:
+        else:
             self._engine.grow_caches(use.room // (4 * max(1, len(self._worker.setup.siblings))))
             self._is_memory_short = self._is_memory_short and not use.room
 

@@ -23,8 +23,8 @@ class Use(typing.NamedTuple):
 
     @property
     def room(self) -> int:
-        """Octets that caches may still take."""
-        return max(0, int(LOW * self.limit) - self.used)
+        """Octets that caches may still take; more than there are without a limit."""
+        return max(0, int(LOW * self.limit) - self.used) if self.limit else UNLIMITED
 
 
 class Memory:

@@ -71,9 +71,6 @@ class Table(typing.Protocol):
     def holds(self, table: int, name: bytes) -> tuple[int, list[tuple[int, int, int, int, bytes]]] | None: ...
 
 
-"""Asks the upstreams for a name and a type: the reply, empty if none came."""
-
-
 @dataclasses.dataclass(slots=True)
 class _Work:
     """What one query may still do."""

@@ -89,7 +89,7 @@ def ask_over_udp(engine: Engine, listener: int, query: bytes) -> bytes | None:
     udp.on_readable()
     for slow in engine.slow_queries():
         engine.reply(slow.token, slow.wire[:2] + b"\x84\0" + slow.wire[4:])
-    udp.flush()
+    engine.flush()
     try:
         return CLIENT.recv(65535)
     except BlockingIOError:

@@ -222,12 +222,16 @@ def test_slow_upstream_answers(upstreams: Callable[..., list[Upstream]]) -> None
 
 
 def test_hung_upstream_is_servfail_in_two_read_timeouts(upstreams: Callable[..., list[Upstream]]) -> None:
+    """The quickest of a few: a busy machine delays some."""
     (server,) = upstreams(silent)
-    began = time.monotonic()
-    answer = World([server.port]).ask()
-    assert rcode_of(answer) == SERVFAIL
-    assert 1.9 * READ_TIMEOUT < time.monotonic() - began < 6 * READ_TIMEOUT
-    assert b"\0\x0f\0\2\0\x16" in answer or b"\0\x0f\0\2\0\x17" in answer  # EDE 22 or 23
+    taken = []
+    for _ in range(3):
+        began = time.monotonic()
+        answer = World([server.port]).ask()
+        taken.append(time.monotonic() - began)
+        assert rcode_of(answer) == SERVFAIL
+        assert b"\0\x0f\0\2\0\x16" in answer or b"\0\x0f\0\2\0\x17" in answer  # EDE 22 or 23
+    assert 1.9 * READ_TIMEOUT < min(taken) < 3 * READ_TIMEOUT
 
 
 def test_hung_upstream_is_left_for_the_next(upstreams: Callable[..., list[Upstream]]) -> None:

@@ -49,10 +49,10 @@ def closed_loop(window: int, round_trip: int = 25_000) -> Callable[[bool], tuple
 
 
 def test_dense_arrivals_are_held() -> None:
-    for rate in (40_000, 50_000):
+    for rate in (28_000, 40_000):
         clock = Clock()
-        clock.run(2, open_loop(rate))
-        assert clock.sleeps > 0.5 * clock.batches
+        clock.run(8, open_loop(rate))
+        assert clock.sleeps > 0.6 * clock.batches
         assert clock.batches < 0.6 * clock.datagrams
 
 
@@ -112,5 +112,5 @@ def test_a_pause_is_no_slow_trial() -> None:
 def test_after_a_closed_loop_an_open_one_is_held_again() -> None:
     clock = Clock()
     clock.run(3, closed_loop(1))
-    clock.run(2, open_loop(40_000))
-    assert clock.sleeps > 0.3 * clock.batches
+    clock.run(4, open_loop(28_000))
+    assert clock.sleeps > 0.4 * clock.batches

@@ -37,6 +37,7 @@ def test_what_could_be_taken_back_is_summed_up_only_near_the_limit(tmp_path: pat
 def test_room_ends_below_the_limit() -> None:
     assert memory.Use(500, 1000).room == 300
     assert memory.Use(850, 1000).room == 0
+    assert memory.Use(0, 0).room == memory.UNLIMITED
 
 
 @pytest.mark.parametrize(
