@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
-from fastdns._packet cimport Query
+from fastdns._packet cimport KEY_ROOM, Query
 from fastdns._rrset cimport NameData, RecordSet
 from fastdns._service cimport Asked
 from fastdns._trie cimport Table, Walk, Zone
@@ -50,11 +50,11 @@ cdef struct Finding:
     uint32_t entries        # of a SERVICE set that the question matches
     uint8_t pod[256]        # a SERVICE block made for a pod's name
     uint16_t pod_len        # 0: none
-    uint8_t target[256]     # canonical last CNAME target, with FOLLOW
+    uint8_t target[KEY_ROOM]    # canonical last CNAME target, with FOLLOW
     uint16_t target_len
     uint8_t target_labels[128]  # offsets in target
     uint8_t target_label_count
 
 cdef void find_answer(const Table* table, const Query* query, const Walk* begun, Finding* finding) noexcept nogil
-cdef bint is_known(const Table* table, const uint8_t* name_key, uint16_t name_len) noexcept nogil
+cdef bint is_known(const Table* table, const uint8_t* name) noexcept nogil
 cdef void write_finding(Writer* writer, const Query* query, const Finding* finding, const Limits* limits) noexcept nogil

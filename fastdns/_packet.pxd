@@ -8,6 +8,7 @@ cpdef enum Wire:
     HEADER_SIZE = 12
     NAME_MAX = 255          # octets of a name on the wire, root included (RFC 1035 section 2.3.4)
     LABELS_MAX = 127
+    KEY_ROOM = 264          # for a name in canonical form, whose labels are read in words of eight octets
     UDP_MIN = 512           # what every client takes (RFC 1035 section 4.2.1)
     UDP_OURS = 1232         # what we take and send over UDP unless configured otherwise (RFC 9715)
     MESSAGE_MAX = 65535
@@ -106,7 +107,7 @@ cdef struct Query:
     bint has_edns
     bint wants_dnssec       # DO bit
     uint8_t label_at[128]   # offset of each label in the name, leftmost first
-    uint8_t name_key[256]   # the name in canonical form: lower-cased wire, qname_len octets
+    uint8_t name_key[KEY_ROOM]  # the name in canonical form: lower-cased wire, qname_len octets
 
 cdef QueryStatus read_query(const uint8_t* wire, size_t wire_len, Query* query) noexcept nogil
 cdef QueryStatus read_notify(const uint8_t* wire, size_t wire_len, Query* query) noexcept nogil
@@ -120,5 +121,6 @@ cdef void write_error(Writer* writer, const Query* query, uint16_t rcode, uint16
 cdef bint skip_name(Reader* reader) noexcept nogil
 cdef uint16_t expand_name(const uint8_t* wire, size_t wire_len, size_t pos, uint8_t* name, size_t* after) noexcept nogil
 cdef void lower_name(uint8_t* name, uint16_t name_len) noexcept nogil
+cdef uint8_t copy_key(const uint8_t* name, uint8_t* name_key, uint8_t* label_at) noexcept nogil
 cdef bint is_below(const uint8_t* name_key, uint16_t name_len, const uint8_t* zone_key,
                    uint16_t zone_len) noexcept nogil

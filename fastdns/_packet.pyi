@@ -6,6 +6,7 @@ class Wire(enum.IntEnum):
     HEADER_SIZE = 12
     NAME_MAX = 255
     LABELS_MAX = 127
+    KEY_ROOM = 264
     UDP_MIN = 512
     UDP_OURS = 1232
     MESSAGE_MAX = 65535

@@ -64,7 +64,7 @@ A delta is a run of operations. Integers in network order; names canonical (lowe
                                              the address with dashes; always empty in the Service's own groups
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastdns._rrset cimport NameData
 
@@ -124,7 +124,7 @@ cdef struct Table:
     uint32_t serial
     uint8_t primary[256]    # canonical zone that PRIMARY record data end in
     uint16_t primary_len
-    uint32_t hash_seed
+    uint64_t hash_seed
     size_t names            # nodes with data
     size_t nodes
     size_t octets           # memory taken, without malloc's own
@@ -142,7 +142,8 @@ cdef struct Walk:
     const Node* node        # deepest so far
     const Node* above
     const Node* child       # the node's child for the label that is next, if it was looked at; NULL: not known
-    uint32_t hash           # of that label, with has_hash
+    uint64_t head           # that label's first word, and
+    uint32_t hash           # its hash, with has_hash
     bint has_hash
     uint8_t left            # labels not found yet
     uint16_t zone           # index + 1; 0: none so far
@@ -154,6 +155,7 @@ cdef inline void set_no_walk(Walk* walk) noexcept nogil:
     walk.has_hash = False
 
 
+# `name_key` has KEY_ROOM octets, and a `label` as many as whole words of eight take.
 cdef void start_walk(const Table* table, const uint8_t* name_key, const uint8_t* label_at, uint8_t label_count,
                      Walk* walk) noexcept nogil
 cdef void fetch_child(Walk* walk) noexcept nogil

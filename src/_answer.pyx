@@ -374,7 +374,7 @@ cdef class Answerer(Observer):
         cdef Key key
         for index in range(block.step_count):
             if block.steps[index].kind == STEP_TABLE:
-                if is_known(self.table_of[block.steps[index].index][0], name_key, name_len):
+                if is_known(self.table_of[block.steps[index].index][0], name_key):
                     return True
         rule = self._rule_of(block, &cache)
         if rule == NULL or not rule.keeps_records:

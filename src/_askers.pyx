@@ -12,7 +12,7 @@ from libc.string cimport memcpy, memset
 import socket
 import struct
 
-from fastdns._packet cimport HEADER_SIZE, OPT, Query, lower_name
+from fastdns._packet cimport HEADER_SIZE, OPT, Query, copy_key
 from fastdns._wire cimport load_u16
 
 cdef enum:
@@ -176,7 +176,6 @@ cdef void keep_query(Asker* asker, const Query* query) noexcept nogil:
 
 cdef void restore_query(const Asker* asker, Query* query) noexcept nogil:
     """The query as it was kept; `query.wire` is the asker's own copy, header and question."""
-    cdef uint16_t at = 0
     query.wire = &asker.wire[0]
     query.wire_len = <size_t>HEADER_SIZE + asker.qname_len + 4
     query.id = asker.id
@@ -187,13 +186,7 @@ cdef void restore_query(const Asker* asker, Query* query) noexcept nogil:
     query.udp_size = asker.udp_size
     query.has_edns = asker.has_edns
     query.wants_dnssec = asker.wants_dnssec
-    query.label_count = 0
-    memcpy(query.name_key, &asker.wire[<size_t>HEADER_SIZE], asker.qname_len)
-    lower_name(query.name_key, asker.qname_len)
-    while query.name_key[at]:
-        query.label_at[query.label_count] = <uint8_t>at
-        query.label_count += 1
-        at += query.name_key[at] + 1
+    query.label_count = copy_key(&asker.wire[<size_t>HEADER_SIZE], query.name_key, query.label_at)
 
 
 # --- addresses between C and Python ---------------------------------------------------------------------------------

@@ -15,6 +15,8 @@ from fastdns._packet cimport (
     EDE_NOT_READY,
     HEADER_SIZE,
     IN,
+    KEY_ROOM,
+    LABELS_MAX,
     MESSAGE_MAX,
     NAME_MAX,
     NS,
@@ -26,8 +28,8 @@ from fastdns._packet cimport (
     TXT,
     A,
     Query,
+    copy_key,
     is_below,
-    lower_name,
     write_header,
     write_opt,
     write_question,
@@ -102,6 +104,7 @@ cdef enum:
     POINTER_MAX = 0x3FFF
     TTL_AT = 6              # of a record whose owner is a pointer
     LABEL_MAX = 63
+    STAR_ROOM = 8           # a label is read in whole words
     MX = 15
     MX_TARGET_AT = 2        # in record data, RFC 1035 section 3.3.9
     SRV_TARGET_AT = 6       # in record data, RFC 2782
@@ -226,7 +229,7 @@ cdef Outcome _decide_data(Finding* finding, const NameData* data, uint16_t qtype
 
 cdef const Node* _ending_of(const Table* table, const Node* above, const uint8_t* label) noexcept nogil:
     """The child `*END` with the longest END that a label ends in; `*` last, which stands for all."""
-    cdef uint8_t star[64]
+    cdef uint8_t star[LABEL_MAX + 1]
     cdef uint8_t skipped
     cdef const Node* found
     star[1] = 42
@@ -241,7 +244,7 @@ cdef const Node* _ending_of(const Table* table, const Node* above, const uint8_t
 
 cdef const Node* _wildcard_of(const Finding* finding, const Query* query, const Match* match) noexcept nogil:
     """The `*` that stands for the name, if there is one (RFC 4592; with WILDCARD_ONE_LABEL as CoreDNS's hosts)."""
-    cdef uint8_t star[2]
+    cdef uint8_t star[STAR_ROOM]
     if finding.zone.flags & STAR_ENDINGS and match.remaining:
         return _ending_of(finding.table, match.node, query.name_key + query.label_at[match.remaining - 1])
     star[0] = 1
@@ -297,19 +300,11 @@ cdef void _take_target(Finding* finding, const RecordSet* cname) noexcept nogil:
     cdef Reader reader = reader_over(octets_of(finding.data, cname), cname.size)
     cdef uint16_t size = read_u16(&reader)
     cdef const uint8_t* name = read_octets(&reader, size)
-    cdef uint16_t at = 0
-    cdef uint8_t count = 0
     finding.target_len = 0
     if name == NULL or size > NAME_MAX or size == 0:
         return
-    memcpy(finding.target, name, size)
-    lower_name(finding.target, size)
     finding.target_len = size
-    while finding.target[at]:
-        finding.target_labels[count] = <uint8_t>at
-        count += 1
-        at += finding.target[at] + 1
-    finding.target_label_count = count
+    finding.target_label_count = copy_key(name, finding.target, finding.target_labels)
 
 
 cdef bint _is_in_chain(const Finding* finding, const RecordSet* cname) noexcept nogil:
@@ -436,18 +431,14 @@ cdef void find_answer(const Table* table, const Query* query, const Walk* begun,
         finding.chain_len = 0
 
 
-cdef bint is_known(const Table* table, const uint8_t* name_key, uint16_t name_len) noexcept nogil:
+cdef bint is_known(const Table* table, const uint8_t* name) noexcept nogil:
     """True if the table holds records for a canonical name, or with ENT_NODATA for names below it."""
-    cdef uint8_t labels[128]
-    cdef uint8_t label_count = 0
-    cdef uint8_t star[2]
-    cdef uint16_t at = 0
+    cdef uint8_t name_key[KEY_ROOM]
+    cdef uint8_t labels[LABELS_MAX]
+    cdef uint8_t label_count = copy_key(name, name_key, labels)
+    cdef uint8_t star[STAR_ROOM]
     cdef Match match
     cdef const Node* node
-    while at < name_len and name_key[at]:
-        labels[label_count] = <uint8_t>at
-        label_count += 1
-        at += name_key[at] + 1
     find_name(table, name_key, labels, label_count, &match)
     if match.zone == NULL:
         return False
@@ -458,7 +449,7 @@ cdef bint is_known(const Table* table, const uint8_t* name_key, uint16_t name_le
         star[0] = 1
         star[1] = 42
         node = find_child(table, match.node, star)
-    elif match.zone.flags & ENT_NODATA and node.child_count and name_len > 1:
+    elif match.zone.flags & ENT_NODATA and node.child_count and label_count:
         return True
     return node != NULL and node.data != NULL and node.data.set_count > 0 and not node.data.flags & NAMELESS
 
@@ -512,12 +503,15 @@ cdef uint16_t _write_fixed(Writer* writer, const NameData* data, const RecordSet
                            uint32_t rotation) noexcept nogil:
     """Copy whole records, turned by `rotation`, so that each address comes first as often as any other."""
     cdef const uint8_t* octets = octets_of(data, records)
-    cdef size_t stride = records.size // records.count
-    cdef size_t first = (rotation % records.count) * stride
+    cdef size_t stride = records.size
+    cdef size_t first = 0
     cdef uint8_t* at = reserve_octets(writer, records.size)
     cdef uint16_t _index
     if at == NULL:
         return 0
+    if records.count > 1:
+        stride //= records.count
+        first = (rotation % records.count) * stride
     memcpy(at, octets + first, records.size - first)
     if first:
         memcpy(at + records.size - first, octets, first)
@@ -578,10 +572,10 @@ cdef uint16_t _write_target_glue(Writer* writer, const Finding* finding, uint32_
     cdef const Node* told[TARGETS_MAX]
     cdef uint8_t told_count = 0
     cdef Reader reader = reader_over(writer.data, writer.pos)
-    cdef uint8_t target[256]
-    cdef uint8_t labels[128]
+    cdef uint8_t target[KEY_ROOM]
+    cdef uint8_t labels[LABELS_MAX]
     cdef uint8_t label_count
-    cdef uint16_t size, at, left
+    cdef uint16_t size, left
     cdef uint16_t count = 0
     cdef uint16_t name_at
     cdef const uint8_t* name
@@ -599,13 +593,7 @@ cdef uint16_t _write_target_glue(Writer* writer, const Finding* finding, uint32_
         name = read_octets(&reader, size)
         if name == NULL or not is_whole_name(name, size, True) or name_at > POINTER_MAX:
             return count
-        memcpy(target, name, size)
-        lower_name(target, size)
-        at = label_count = 0
-        while target[at]:
-            labels[label_count] = <uint8_t>at
-            label_count += 1
-            at += target[at] + 1
+        label_count = copy_key(name, target, labels)
         find_name(finding.table, target, labels, label_count, &match)
         if match.zone == NULL or match.remaining or match.node.data == NULL:
             continue

@@ -1,6 +1,6 @@
 """A query read into a plain struct, and the pieces that every answer is written from (RFC 1035 section 4, RFC 6891)."""
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy
 
@@ -8,6 +8,7 @@ from fastdns._wire cimport (
     Reader,
     Writer,
     can_read,
+    load_u16,
     read_octets,
     read_u8,
     read_u16,
@@ -20,6 +21,19 @@ from fastdns._wire cimport (
     write_u16,
     writer_over,
 )
+
+cdef extern from * nogil:
+    """
+    typedef uint8_t fastdns_sixteen __attribute__((vector_size(16)));
+
+    static inline void fastdns_lower_sixteen(uint8_t* octets) {
+        fastdns_sixteen all;
+        memcpy(&all, octets, 16);
+        all += (fastdns_sixteen)(all - 'A' < 26) & ('a' - 'A');
+        memcpy(octets, &all, 16);
+    }
+    """
+    void _lower_sixteen "fastdns_lower_sixteen" (uint8_t* octets)
 
 cdef enum:
     LABEL_MAX = 63
@@ -140,7 +154,9 @@ cdef QueryStatus read_notify(const uint8_t* wire, size_t wire_len, Query* query)
 
 cdef QueryStatus _read_message(const uint8_t* wire, size_t wire_len, uint16_t opcode, Query* query) noexcept nogil:
     cdef Reader reader = reader_over(wire, wire_len)
-    cdef uint16_t qdcount, ancount, nscount, arcount
+    cdef const uint8_t* header = read_octets(&reader, HEADER_SIZE)
+    cdef const uint8_t* kind
+    cdef uint16_t ancount, nscount, arcount
     cdef QueryStatus status
     query.wire = wire
     query.wire_len = wire_len
@@ -149,26 +165,28 @@ cdef QueryStatus _read_message(const uint8_t* wire, size_t wire_len, uint16_t op
     query.udp_size = UDP_MIN
     query.has_edns = False
     query.wants_dnssec = False
-    query.id = read_u16(&reader)
-    query.flags = read_u16(&reader)
-    qdcount = read_u16(&reader)
-    ancount = read_u16(&reader)
-    nscount = read_u16(&reader)
-    arcount = read_u16(&reader)
-    if reader.failed or query.flags & QR:
+    if header == NULL:
+        return QUERY_DROP
+    query.id = load_u16(header)
+    query.flags = load_u16(header + 2)
+    ancount = load_u16(header + 6)
+    nscount = load_u16(header + 8)
+    arcount = load_u16(header + 10)
+    if query.flags & QR:
         return QUERY_DROP
     if query.flags & OPCODE_MASK != opcode:
         return QUERY_NOTIMP
-    if qdcount != 1:                                    # RFC 9619
+    if load_u16(header + 4) != 1:                       # RFC 9619
         return QUERY_FORMERR
     if not _read_qname(&reader, query):
         query.qname_len = 0
         return QUERY_FORMERR
-    query.qtype = read_u16(&reader)
-    query.qclass = read_u16(&reader)
-    if reader.failed:
+    kind = read_octets(&reader, 4)
+    if kind == NULL:
         query.qname_len = 0
         return QUERY_FORMERR
+    query.qtype = load_u16(kind)
+    query.qclass = load_u16(kind + 2)
     if ancount or nscount > (query.qtype == IXFR):      # IXFR alone carries an SOA (RFC 1995 section 3)
         return QUERY_FORMERR
     if nscount and not _skip_record(&reader):
@@ -292,31 +310,34 @@ cdef uint16_t expand_name(const uint8_t* wire, size_t wire_len, size_t pos, uint
         length += size
 
 
-cdef inline void _lower_eight(uint8_t* octets) noexcept nogil:
-    cdef uint64_t word
-    cdef uint64_t low
-    cdef uint64_t is_upper
-    memcpy(&word, octets, 8)
-    low = word & 0x7F7F7F7F7F7F7F7Fu
-    # The highest bit of each octet: set by 128 - "A" from A on, by 127 - "Z" above Z; no octet above 127 is a letter.
-    is_upper = (low + 0x3F3F3F3F3F3F3F3Fu) & ~(low + 0x2525252525252525u) & ~word & 0x8080808080808080u
-    word |= is_upper >> 2
-    memcpy(octets, &word, 8)
-
-
 cdef void lower_name(uint8_t* name, uint16_t name_len) noexcept nogil:
     """Lower-case a name on the wire in place; length octets are below 64 and so stay (RFC 4343)."""
     cdef uint16_t at = 0
-    while at + 8 <= name_len:
-        _lower_eight(name + at)
-        at += 8
-    if at < name_len and name_len >= 8:
-        _lower_eight(name + name_len - 8)       # the last eight: some of them again
+    while at + 16 <= name_len:
+        _lower_sixteen(name + at)
+        at += 16
+    if at < name_len and name_len >= 16:
+        _lower_sixteen(name + name_len - 16)        # the last sixteen: some of them again
         return
     while at < name_len:
         if <uint8_t>(name[at] - 65) < 26:
             name[at] += 32
         at += 1
+
+
+cdef uint8_t copy_key(const uint8_t* name, uint8_t* name_key, uint8_t* label_at) noexcept nogil:
+    """Copy a whole, uncompressed name to `name_key` (KEY_ROOM) in canonical form; the offset of each label (LABELS_MAX) to
+    `label_at`. How many labels there are, the root not counted.
+    """
+    cdef uint8_t count = 0
+    cdef uint16_t at = 0
+    while name[at]:
+        label_at[count] = <uint8_t>at
+        count += 1
+        at += name[at] + 1
+    memcpy(name_key, name, at + 1)
+    lower_name(name_key, at + 1)
+    return count
 
 
 cdef bint is_below(const uint8_t* name_key, uint16_t name_len, const uint8_t* zone_key,
@@ -347,7 +368,7 @@ def inspect_query(bytes wire not None):
     try:
         if size:
             memcpy(copy, <const uint8_t*>wire, size)
-        query.qtype = query.qclass = 0
+        query.id = query.flags = query.qtype = query.qclass = 0
         status = read_query(copy, size, &query)
         return (
             status, query.id, query.flags, query.name_key[:query.qname_len], query.qtype, query.qclass,

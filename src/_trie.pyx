@@ -5,14 +5,14 @@ node on the way to it in one pass. Growing touches one node's children only: no 
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, malloc, realloc
-from libc.string cimport memcmp, memcpy, memset
+from libc.stdlib cimport calloc, free, realloc
+from libc.string cimport memcpy, memset
 
 import os
 
 from fastdns.errors import TableError
 
-from fastdns._packet cimport AA, NAME_MAX, RA
+from fastdns._packet cimport AA, KEY_ROOM, LABELS_MAX, NAME_MAX, RA, copy_key
 from fastdns._prefetch cimport CACHE_LINE, fetch_ahead
 from fastdns._rrset cimport (
     BROKEN,
@@ -43,36 +43,41 @@ cdef enum:
 
 # --- hashing --------------------------------------------------------------------------------------------------------
 
-cdef inline uint64_t _load_tail(const uint8_t* octets, size_t size) noexcept nogil:
-    """Fewer than eight octets as a word, in steps of four, two and one."""
-    cdef uint64_t word = 0
-    cdef uint32_t four
-    cdef uint16_t two
-    if size & 1:
-        word = octets[size - 1]
-    if size & 2:
-        memcpy(&two, octets + (size & 4), 2)
-        word = (word << 16) | two
-    if size & 4:
-        memcpy(&four, octets, 4)
-        word = (word << 32) | four
+cdef extern from * nogil:
+    """
+    static inline uint64_t fastdns_fold(uint64_t left, uint64_t right) {
+        __uint128_t product = (__uint128_t)left * right;
+        return (uint64_t)product ^ (uint64_t)(product >> 64);
+    }
+    """
+    uint64_t _fold "fastdns_fold" (uint64_t left, uint64_t right)       # both halves of the product, one over the other
+
+
+cdef inline uint64_t _load_eight(const uint8_t* octets) noexcept nogil:
+    cdef uint64_t word
+    memcpy(&word, octets, 8)
     return word
 
 
-cdef inline uint32_t _hash_label(uint32_t seed, const uint8_t* label) noexcept nogil:
-    """Hash a label with its length octet: eight octets a step, seeded, so that nobody can choose colliding names."""
+cdef inline uint64_t _load_word(const uint8_t* octets, size_t size) noexcept nogil:
+    """The first of `size` octets (at least one) as a word, zeros behind them. Eight are read however few they are."""
+    return _load_eight(octets) & (<uint64_t>-1 >> (64 - 8 * min(size, <size_t>8)))
+
+
+cdef inline uint64_t _head_of(const uint8_t* label) noexcept nogil:
+    """A label's first word, its length octet in it: all of a short label."""
+    return _load_word(label, <size_t>label[0] + 1)
+
+
+cdef inline uint32_t _hash_label(uint64_t seed, const uint8_t* label, uint64_t head) noexcept nogil:
+    """Hash a label, a word a step; seeded, so that nobody can choose colliding names."""
+    cdef uint64_t value = _fold(head ^ seed, 0x9E3779B97F4A7C15u)
     cdef size_t size = <size_t>label[0] + 1
-    cdef uint64_t value = seed ^ 0x9E3779B97F4A7C15u
-    cdef uint64_t word
-    while size >= 8:
-        memcpy(&word, label, 8)
-        value = (value ^ word) * 0xFF51AFD7ED558CCDu
-        value ^= value >> 32
-        label += 8
-        size -= 8
-    word = _load_tail(label, size)
-    value = (value ^ word) * 0xC4CEB9FE1A85EC53u
-    return <uint32_t>(value ^ (value >> 32))
+    cdef size_t at = 8
+    while at < size:
+        value = _fold(value ^ _load_word(label + at, size - at), 0xC4CEB9FE1A85EC53u)
+        at += 8
+    return <uint32_t>value
 
 
 # --- nodes ----------------------------------------------------------------------------------------------------------
@@ -82,7 +87,25 @@ cdef inline uint8_t* _label_of(const Node* node) noexcept nogil:
     return <uint8_t*>&node.label_len
 
 
-cdef const Node* _probe(const Node* node, const uint8_t* label, uint32_t hash) noexcept nogil:
+cdef inline size_t _size_of(uint8_t label_len) noexcept nogil:
+    """Octets of a node: its label is kept in whole words, with zeros behind it."""
+    return sizeof(Node) + ((<size_t>label_len + 8) & ~<size_t>7)
+
+
+cdef inline bint _has_label(const Node* node, const uint8_t* label, uint64_t head) noexcept nogil:
+    cdef const uint8_t* own = _label_of(node)
+    cdef size_t size = <size_t>label[0] + 1
+    cdef size_t at = 8
+    if _load_eight(own) != head:
+        return False
+    while at < size:
+        if _load_eight(own + at) != _load_word(label + at, size - at):
+            return False
+        at += 8
+    return True
+
+
+cdef inline const Node* _probe(const Node* node, const uint8_t* label, uint64_t head, uint32_t hash) noexcept nogil:
     cdef uint32_t mask = node.child_capacity - 1
     cdef uint32_t slot = hash & mask
     cdef uint32_t left = node.child_capacity
@@ -92,7 +115,7 @@ cdef const Node* _probe(const Node* node, const uint8_t* label, uint32_t hash) n
         child = &node.children[slot]
         if child.node == NULL:
             return NULL
-        if child.hash == hash and memcmp(_label_of(child.node), label, <size_t>label[0] + 1) == 0:
+        if child.hash == hash and _has_label(child.node, label, head):
             return child.node
         slot = (slot + 1) & mask
     return NULL
@@ -100,17 +123,18 @@ cdef const Node* _probe(const Node* node, const uint8_t* label, uint32_t hash) n
 
 cdef const Node* find_child(const Table* table, const Node* node, const uint8_t* label) noexcept nogil:
     """The child with this canonical label (length octet first), or NULL."""
+    cdef uint64_t head
     if node.child_count == 0:
         return NULL
-    return _probe(node, label, _hash_label(table.hash_seed, label))
+    head = _head_of(label)
+    return _probe(node, label, head, _hash_label(table.hash_seed, label, head))
 
 
 cdef Node* _new_node(Table* table, const uint8_t* label) noexcept nogil:
-    cdef size_t size = sizeof(Node) + label[0]
-    cdef Node* node = <Node*>malloc(size)
+    cdef size_t size = _size_of(label[0])
+    cdef Node* node = <Node*>calloc(1, size)
     if node == NULL:
         return NULL
-    memset(node, 0, sizeof(Node))
     memcpy(_label_of(node), label, <size_t>label[0] + 1)
     table.nodes += 1
     table.octets += size
@@ -143,10 +167,11 @@ cdef bint _resize(Table* table, Node* node, uint32_t capacity) noexcept nogil:
 
 cdef Node* _add_child(Table* table, Node* node, const uint8_t* label) noexcept nogil:
     """The child with this label, made if it isn't there. NULL: out of memory."""
-    cdef uint32_t hash = _hash_label(table.hash_seed, label)
+    cdef uint64_t head = _head_of(label)
+    cdef uint32_t hash = _hash_label(table.hash_seed, label, head)
     cdef Node* child
     if node.child_count:
-        child = <Node*>_probe(node, label, hash)
+        child = <Node*>_probe(node, label, head, hash)
         if child != NULL:
             return child
     # Full up to 3/4, but for the smallest: most nodes have one child or two.
@@ -163,7 +188,8 @@ cdef Node* _add_child(Table* table, Node* node, const uint8_t* label) noexcept n
 cdef void _remove_child(Table* table, Node* node, Node* child) noexcept nogil:
     """Free a child without children of its own, and close the gap in the probe sequence."""
     cdef uint32_t mask = node.child_capacity - 1
-    cdef uint32_t hole = _hash_label(table.hash_seed, _label_of(child)) & mask
+    cdef uint8_t* label = _label_of(child)
+    cdef uint32_t hole = _hash_label(table.hash_seed, label, _head_of(label)) & mask
     cdef uint32_t slot
     while node.children[hole].node != child:
         hole = (hole + 1) & mask
@@ -195,21 +221,22 @@ cdef void _free_data(Table* table, Node* node) noexcept nogil:
 cdef void _free_node(Table* table, Node* node) noexcept nogil:
     _free_data(table, node)
     table.nodes -= 1
-    table.octets -= sizeof(Node) + node.label_len + node.child_capacity * sizeof(Child)
+    table.octets -= _size_of(node.label_len) + node.child_capacity * sizeof(Child)
     free(node.children)
     free(node)
 
 
 # --- tables ---------------------------------------------------------------------------------------------------------
 
-cdef Table* _new_table(uint32_t seed) noexcept nogil:
-    cdef uint8_t root_label = 0
+cdef Table* _new_table(uint64_t seed) noexcept nogil:
+    cdef uint8_t root_label[8]
     cdef Table* table = <Table*>calloc(1, sizeof(Table))
     if table == NULL:
         return NULL
     table.hash_seed = seed
     table.primary_len = 1
-    table.root = _new_node(table, &root_label)
+    memset(root_label, 0, sizeof(root_label))
+    table.root = _new_node(table, root_label)
     if table.root == NULL:
         free(table)
         return NULL
@@ -252,23 +279,19 @@ cdef void _free_all(Table* table) noexcept nogil:
 
 cdef Node* _path_to(Table* table, const uint8_t* name, Node** path, uint8_t* depth, bint make) noexcept nogil:
     """The name's node, and in `path` its ancestors from the root. NULL: not there, or (make) out of memory."""
-    cdef uint8_t label_at[128]
-    cdef uint8_t count = 0
-    cdef uint16_t at = 0
+    cdef uint8_t name_key[KEY_ROOM]
+    cdef uint8_t label_at[LABELS_MAX]
+    cdef uint8_t count = copy_key(name, name_key, label_at)
     cdef Node* node = table.root
-    while name[at]:
-        label_at[count] = <uint8_t>at
-        count += 1
-        at += name[at] + 1
     depth[0] = 0
     while count:
         count -= 1
         path[depth[0]] = node
         depth[0] += 1
         if make:
-            node = _add_child(table, node, name + label_at[count])
+            node = _add_child(table, node, name_key + label_at[count])
         else:
-            node = <Node*>find_child(table, node, name + label_at[count])
+            node = <Node*>find_child(table, node, name_key + label_at[count])
         if node == NULL:
             return NULL
     return node
@@ -303,7 +326,7 @@ cdef const uint8_t* _read_name(Reader* reader, uint16_t* name_len) noexcept nogi
 
 
 cdef Status _put(Table* table, Reader* reader) noexcept nogil:
-    cdef Node* path[128]
+    cdef Node* path[LABELS_MAX]
     cdef uint8_t depth
     cdef uint16_t name_len
     cdef uint32_t size
@@ -333,7 +356,7 @@ cdef Status _put(Table* table, Reader* reader) noexcept nogil:
 
 
 cdef Status _remove(Table* table, Reader* reader) noexcept nogil:
-    cdef Node* path[128]
+    cdef Node* path[LABELS_MAX]
     cdef uint8_t depth
     cdef uint16_t name_len
     cdef Node* node
@@ -373,7 +396,7 @@ cdef Zone* _zone_at(Table* table, Node* node) noexcept nogil:
 
 
 cdef Status _put_zone(Table* table, Reader* reader) noexcept nogil:
-    cdef Node* path[128]
+    cdef Node* path[LABELS_MAX]
     cdef uint8_t depth
     cdef Zone zone
     cdef Zone* kept
@@ -464,6 +487,7 @@ cdef void start_walk(const Table* table, const uint8_t* name_key, const uint8_t*
     cdef const Node* above = NULL
     cdef const Node* child
     cdef const uint8_t* label
+    cdef uint64_t head = 0
     cdef uint32_t hash = 0
     cdef uint16_t zone = node.zone
     cdef uint8_t zone_left = label_count
@@ -472,12 +496,13 @@ cdef void start_walk(const Table* table, const uint8_t* name_key, const uint8_t*
     walk.has_hash = False
     while left and node.child_count:
         label = name_key + label_at[left - 1]
-        hash = _hash_label(table.hash_seed, label)
+        head = _head_of(label)
+        hash = _hash_label(table.hash_seed, label, head)
         if left == 1:
             walk.has_hash = True
             fetch_ahead(&node.children[hash & (node.child_capacity - 1)])
             break
-        child = _probe(node, label, hash)
+        child = _probe(node, label, head, hash)
         if child == NULL:
             break
         left -= 1
@@ -489,6 +514,7 @@ cdef void start_walk(const Table* table, const uint8_t* name_key, const uint8_t*
     walk.table = table
     walk.node = node
     walk.above = above
+    walk.head = head
     walk.hash = hash
     walk.left = left
     walk.zone = zone
@@ -496,13 +522,18 @@ cdef void start_walk(const Table* table, const uint8_t* name_key, const uint8_t*
 
 
 cdef void fetch_child(Walk* walk) noexcept nogil:
-    """Ask for the node that the last step most likely leads to."""
-    cdef const Child* slot
-    if walk.has_hash:
-        slot = &walk.node.children[walk.hash & (walk.node.child_capacity - 1)]
-        if slot.hash == walk.hash:
-            walk.child = slot.node
-            fetch_ahead(slot.node)
+    """Ask for the node that the last step most likely leads to: the first with the label's hash."""
+    cdef uint32_t mask, slot, left
+    if not walk.has_hash:
+        return
+    left = walk.node.child_capacity
+    mask = left - 1
+    slot = walk.hash & mask
+    while left and walk.node.children[slot].node != NULL and walk.node.children[slot].hash != walk.hash:
+        slot = (slot + 1) & mask
+        left -= 1
+    walk.child = walk.node.children[slot].node
+    fetch_ahead(walk.child)
 
 
 cdef void fetch_data(const Walk* walk) noexcept nogil:
@@ -521,8 +552,10 @@ cdef void end_walk(const Walk* walk, const uint8_t* name_key, const uint8_t* lab
     match.node = walk.node
     match.above = walk.above
     match.remaining = walk.left
-    if walk.has_hash:
-        child = _probe(walk.node, name_key + label_at[0], walk.hash)
+    if walk.child != NULL and _has_label(walk.child, name_key + label_at[0], walk.head):
+        child = walk.child
+    elif walk.has_hash:
+        child = _probe(walk.node, name_key + label_at[0], walk.head, walk.hash)
     if child != NULL:
         match.above = walk.node
         match.node = child
@@ -570,8 +603,8 @@ cdef class _EntrySearch:
     """A bounded walk over the nodes that a name with stars means."""
 
     cdef const Table* table
-    cdef const uint8_t* name
-    cdef uint8_t label_at[128]
+    cdef uint8_t name_key[KEY_ROOM]
+    cdef uint8_t label_at[LABELS_MAX]
     cdef uint32_t budget        # names that may still be looked at
     cdef list found
 
@@ -595,7 +628,7 @@ cdef class _EntrySearch:
 
     cdef void _step(self, const Node* node, bytes above, uint8_t left):
         """Go on below a node with `left` labels of the name left of its own."""
-        cdef const uint8_t* label = self.name + self.label_at[left - 1]
+        cdef const uint8_t* label = self.name_key + self.label_at[left - 1]
         cdef const Node* child
         cdef uint32_t slot
         if left == 1 and _is_star(label):
@@ -627,7 +660,7 @@ cdef class NameTable:
     """One plugin's names: the live table, and beside it, while a snapshot comes in, the next one."""
 
     def __cinit__(self):
-        self.live = _new_table(int.from_bytes(os.urandom(4), "big"))
+        self.live = _new_table(int.from_bytes(os.urandom(8), "big"))
         self.fresh = self.retired = NULL
         if self.live == NULL:
             raise MemoryError
@@ -640,7 +673,7 @@ cdef class NameTable:
     def begin_snapshot(self):
         """What apply() gets from now on fills a new table beside the live one."""
         _free_all(self.fresh)
-        self.fresh = _new_table(int.from_bytes(os.urandom(4), "big"))
+        self.fresh = _new_table(int.from_bytes(os.urandom(8), "big"))
         if self.fresh == NULL:
             raise MemoryError
 
@@ -687,17 +720,14 @@ cdef class NameTable:
         """Look a canonical wire name up: None outside every zone, else (zone, labels not found, holds data, set
         types)."""
         cdef Match match
-        cdef uint8_t label_at[128]
-        cdef uint8_t count = 0
-        cdef size_t at = 0
+        cdef uint8_t name_key[KEY_ROOM]
+        cdef uint8_t label_at[LABELS_MAX]
+        cdef uint8_t count
         cdef const NameData* data
         if not is_whole_name(<const uint8_t*>name, <size_t>len(name), True):
             raise ValueError("not a canonical name on the wire")
-        while name[at]:
-            label_at[count] = <uint8_t>at
-            count += 1
-            at += <size_t>name[at] + 1
-        find_name(self.live, <const uint8_t*>name, label_at, count, &match)
+        count = copy_key(<const uint8_t*>name, name_key, label_at)
+        find_name(self.live, name_key, label_at, count, &match)
         if match.zone == NULL:
             return None
         data = match.node.data
@@ -711,16 +741,11 @@ cdef class NameTable:
         `limit` names are looked at.
         """
         cdef _EntrySearch search = _EntrySearch()
-        cdef uint8_t count = 0
-        cdef size_t at = 0
+        cdef uint8_t count
         if not is_whole_name(<const uint8_t*>name, <size_t>len(name), True):
             raise ValueError("not a canonical name on the wire")
-        while name[at]:
-            search.label_at[count] = <uint8_t>at
-            count += 1
-            at += <size_t>name[at] + 1
+        count = copy_key(<const uint8_t*>name, search.name_key, search.label_at)
         search.table = self.live
-        search.name = <const uint8_t*>name
         search.budget = limit
         search.found = []
         if count:
@@ -729,7 +754,7 @@ cdef class NameTable:
 
     def holds(self, bytes name not None):
         """What a canonical wire name holds: (flags, sets as in `entries`); None: nothing."""
-        cdef Node* path[128]
+        cdef Node* path[LABELS_MAX]
         cdef uint8_t depth
         cdef const Node* node
         if not is_whole_name(<const uint8_t*>name, <size_t>len(name), True):

@@ -176,6 +176,25 @@ def test_the_longest_names() -> None:
     assert table.stats()["names"] == 0
 
 
+@pytest.mark.parametrize("length", range(1, 64))
+def test_labels_are_compared_to_the_last_octet(length: int) -> None:
+    label = bytes(ord("a") + at % 20 for at in range(length))
+    others = [label[:at] + b"z" + label[at + 1 :] for at in range(length)]
+    table = NameTable()
+    table.apply(deltas.zone(".") + b"".join(deltas.put(f"{one.decode()}.b", *data_of({1})) for one in (label, *others)))
+    for one in (label, *others):
+        assert table.find(wire_of(one)) == (b"\0", 0, True, [1])
+    absent = [label[:at] + b"y" + label[at + 1 :] for at in range(length)] + [label[:-1]] * (length > 1)
+    absent += [label[:at] + b"\0" + label[at + 1 :] for at in range(length)] + [label + b"\0"] * (length < 63)
+    for one in absent:
+        assert table.find(wire_of(one)) == (b"\0", 1, False, [])
+
+
+def wire_of(label: bytes) -> bytes:
+    """The name of a label below `b`."""
+    return bytes([len(label)]) + label + b"\1b\0"
+
+
 def test_serial_and_synced() -> None:
     table = NameTable()
     table.apply(deltas.serial(2**32 - 1) + deltas.synced())
