@@ -197,12 +197,14 @@ cdef inline size_t rcode_slot(uint16_t rcode) noexcept nogil:
     return rcode if rcode < <uint16_t>RCODES else <size_t>RCODES - 1
 
 
-cdef inline void observe_query(uint64_t* block, bint is_tcp, bint is_ipv6, uint16_t qtype, bint wants_dnssec,
+cdef inline void observe_query(uint64_t* block, bint is_tcp, bint is_ipv6, uint8_t type_place, bint wants_dnssec,
                                size_t query_size, uint16_t rcode, size_t answer_size) noexcept nogil:
-    """Count one answered query in the BLOCK that starts at `block`; how long it took is observe_durations'."""
+    """Count one answered query in the BLOCK that starts at `block`; how long it took is observe_durations'. `type_place` is
+    its type_slot.
+    """
     cdef size_t protocol = 1 if is_tcp else 0
     cdef size_t family = 1 if is_ipv6 else 0
-    block[BLOCK_REQUESTS + (protocol * FAMILIES + family) * TYPES + type_slot(qtype)] += 1
+    block[BLOCK_REQUESTS + (protocol * FAMILIES + family) * TYPES + type_place] += 1
     block[<size_t>BLOCK_DO_REQUESTS] += 1 if wants_dnssec else 0
     block[BLOCK_REQUEST_SIZE + protocol * SIZE_BUCKETS + size_bucket(query_size)] += 1
     block[BLOCK_REQUEST_SIZE_SUM + protocol] += query_size

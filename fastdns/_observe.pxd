@@ -17,6 +17,7 @@ cdef class Observer(Plan):
     cdef NoteQueue logs
     cdef NoteQueue errors
     cdef uint64_t now_ns        # the monotonic clock, read once for each batch
+    cdef uint8_t type_slots[256]    # of the types below 256: a look into it costs no jump
     cdef uint8_t finished_step  # of the asker whose answer is being counted; NO_STEP: nobody was parked
 
     cdef void _observe(self, Block* block, const Query* query, const Peer* peer, const uint8_t* answer,

@@ -26,6 +26,7 @@ from fastdns._counters cimport (
     observe_query,
     observe_system,
     observe_system_durations,
+    type_slot,
 )
 from fastdns._inflight cimport FAILED_NO_PLUGIN, Answered
 from fastdns._packet cimport ANY, CHAOS, HEADER_SIZE, PTR, RCODE_MASK, SERVFAIL, TC, Query
@@ -33,11 +34,18 @@ from fastdns._plan cimport PTR_ALONE, Block, Plan
 from fastdns._wire cimport Writer, load_u16
 
 
+cdef inline uint8_t _slot_of(const uint8_t* type_slots, uint16_t qtype) noexcept nogil:
+    return type_slots[qtype if qtype < 256 else 0]      # 0 is `other`, as all above are
+
+
 cdef class Observer(Plan):
     """Counts answers, and notes for Python what is to be logged."""
 
     def __cinit__(self, Counters counters not None, *, uint32_t inflight_max=16384):
+        cdef uint16_t qtype
         self.finished_step = NO_STEP
+        for qtype in range(256):
+            self.type_slots[qtype] = <uint8_t>type_slot(qtype)
         self.logs.limit = self.errors.limit = NOTES_MAX
 
     def __dealloc__(self):
@@ -51,8 +59,8 @@ cdef class Observer(Plan):
         cdef uint16_t rcode = flags & RCODE_MASK
         if peer.transport == INTERNAL:
             return
-        observe_query(block.slots, peer.transport != UDP, is_ipv6(peer), query.qtype, query.wants_dnssec,
-                      query.wire_len, rcode, answer_size)
+        observe_query(block.slots, peer.transport != UDP, is_ipv6(peer), _slot_of(self.type_slots, query.qtype),
+                      query.wants_dnssec, query.wire_len, rcode, answer_size)
         if elapsed_ns:
             observe_durations(block.slots, elapsed_ns, 1)
         else:
@@ -83,8 +91,8 @@ cdef class Observer(Plan):
         """Count an answer outside every server block."""
         if peer.transport != INTERNAL:
             observe_query(self.slots + <size_t>WORKER_UNDECIDED, peer.transport != UDP, is_ipv6(peer),
-                          query.qtype if query.qname_len else 0, query.wants_dnssec, query.wire_len,
-                          load_u16(out.data + 2) & RCODE_MASK, out.pos)
+                          _slot_of(self.type_slots, query.qtype if query.qname_len else 0), query.wants_dnssec,
+                          query.wire_len, load_u16(out.data + 2) & RCODE_MASK, out.pos)
 
     cdef void _note_answer(self, Block* block, const Query* query, const Peer* peer, const uint8_t* answer,
                            size_t answer_size, uint64_t elapsed_ns) noexcept nogil:
