@@ -4,7 +4,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
 from fastdns._packet cimport KEY_ROOM, Query
 from fastdns._rrset cimport NameData, RecordSet
-from fastdns._service cimport Asked
+from fastdns._service cimport Asked, ServiceWalk
 from fastdns._trie cimport Table, Walk, Zone
 from fastdns._wire cimport Writer
 
@@ -47,6 +47,7 @@ cdef struct Finding:
     bint is_soa
     bint is_any             # every set of the name answers
     Asked asked             # of a SERVICE set
+    ServiceWalk walk        # over what of the set the question matches
     uint32_t entries        # of a SERVICE set that the question matches
     uint8_t pod[256]        # a SERVICE block made for a pod's name
     uint16_t pod_len        # 0: none

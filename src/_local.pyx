@@ -36,7 +36,17 @@ from fastdns._packet cimport (
 )
 from fastdns._packet cimport NXDOMAIN as RCODE_NXDOMAIN
 from fastdns._packet cimport SERVFAIL as RCODE_SERVFAIL
-from fastdns._service cimport POD, Addresses, Zonal, count_addresses, write_addresses, write_glue, write_pod, write_services
+from fastdns._service cimport (
+    POD,
+    Addresses,
+    Zonal,
+    count_addresses,
+    find_entries,
+    write_addresses,
+    write_glue,
+    write_pod,
+    write_services,
+)
 from fastdns._rrset cimport (
     ANY_TYPE,
     CNAME_NXDOMAIN,
@@ -153,7 +163,8 @@ cdef Outcome _decide_service(Finding* finding, const uint8_t* octets, size_t siz
     """A name below a Service, or a pod's: counted, since nothing is kept ready for it."""
     cdef Addresses found
     cdef uint8_t family = 4 if qtype == A else (6 if qtype == AAAA else 0)
-    count_addresses(octets, size, &finding.asked, family, &found)
+    find_entries(octets, size, &finding.asked, &finding.walk)
+    count_addresses(&finding.walk, family, &found)
     finding.entries = found.entries
     if found.entries == 0:
         return NODATA if found.bare and qtype != TXT else _miss(finding)
@@ -216,6 +227,8 @@ cdef Outcome _decide_data(Finding* finding, const NameData* data, uint16_t qtype
         finding.is_any = True
     if finding.records != NULL and not _is_nameless(data, finding.records):
         finding.entries = finding.records.count
+        if finding.records.form >= SERVICE:
+            find_entries(octets_of(data, finding.records), finding.records.size, &finding.asked, &finding.walk)
         return HIT
     if data.flags & IN_PYTHON and (qtype == A or qtype == AAAA or qtype == SRV):
         return RARE
@@ -620,30 +633,24 @@ cdef void _own_addresses(Writer* writer, size_t start, uint16_t owner) noexcept 
 cdef void _write_service(Writer* writer, const Query* query, const Finding* finding, const Limits* limits,
                          uint16_t owner, Counts* counts) noexcept nogil:
     """A, AAAA or SRV with its glue from a SERVICE block."""
-    cdef const uint8_t* octets = &finding.pod[0]
-    cdef size_t size = finding.pod_len
-    cdef uint32_t ttl = _bounded(load_u32(&finding.zone.soa_tail[SOA_MINIMUM_AT]), &limits.success)
+    cdef uint32_t ttl = load_u32(&finding.zone.soa_tail[SOA_MINIMUM_AT]) if finding.pod_len else finding.records.ttl
     cdef Zonal zone
     cdef uint16_t service_at = 0
     cdef size_t start = writer.pos
-    if finding.pod_len == 0:
-        octets = octets_of(finding.data, finding.records)
-        size = finding.records.size
-        ttl = _bounded(finding.records.ttl, &limits.success)
+    ttl = _bounded(ttl, &limits.success)
     if query.qtype != SRV:
-        write_addresses(writer, octets, size, &finding.asked, 4 if query.qtype == A else 6, ttl)
+        write_addresses(writer, &finding.walk, 4 if query.qtype == A else 6, ttl)
         if owner != OWNER_IS_QNAME:
             _own_addresses(writer, start, owner)
         counts.answer += <uint16_t>((writer.pos - start) // (16 if query.qtype == A else 28))
         return
     zone.name = query.wire + HEADER_SIZE + finding.zone_at
     zone.name_len = query.qname_len - finding.zone_at
-    counts.answer = write_services(writer, octets, size, &finding.asked, finding.entries, ttl, &zone,
-                                   &service_at)
+    counts.answer = write_services(writer, &finding.walk, finding.entries, ttl, &zone, &service_at)
     if writer.failed or counts.answer == 0:
         return
     start = writer.pos
-    counts.additional = write_glue(writer, octets, size, &finding.asked, ttl, service_at)
+    counts.additional = write_glue(writer, &finding.walk, ttl, service_at)
     if writer.failed:
         rewind_to(writer, start)            # glue that does not fit is left out (RFC 2181 section 9)
         counts.additional = 0

@@ -8,7 +8,16 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.stdlib cimport free, malloc
 
 from fastdns._packet cimport AAAA, CNAME, IN, MESSAGE_MAX, NAME_MAX, NS, OWNER_IS_QNAME, SRV, A
-from fastdns._service cimport ZONES, Addresses, Asked, check_service, count_addresses, write_addresses
+from fastdns._service cimport (
+    ZONES,
+    Addresses,
+    Asked,
+    ServiceWalk,
+    check_service,
+    count_addresses,
+    find_entries,
+    write_addresses,
+)
 from fastdns._wire cimport (
     Reader,
     Writer,
@@ -79,6 +88,7 @@ cdef bint _check_variable(const RawSet* raw) noexcept nogil:
 
 cdef Status _read_set(Reader* reader, RawSet* raw) noexcept nogil:
     cdef Asked nothing
+    cdef ServiceWalk walk
     raw.rtype = read_u16(reader)
     raw.form = read_u8(reader)
     raw.ttl = read_u32(reader)
@@ -103,7 +113,8 @@ cdef Status _read_set(Reader* reader, RawSet* raw) noexcept nogil:
         raw.derived.v4 = raw.derived.v6 = raw.derived.entries = 0
         return OK
     nothing.labels = nothing.place_len = 0
-    count_addresses(raw.octets, raw.size, &nothing, 0, &raw.derived)
+    find_entries(raw.octets, raw.size, &nothing, &walk)
+    count_addresses(&walk, 0, &raw.derived)
     return OK if raw.derived.v4 <= 0xFFFF and raw.derived.v6 <= 0xFFFF else BROKEN
 
 
@@ -144,18 +155,20 @@ cdef void _add_set(RecordSet* records, Writer* writer, size_t start, const RawSe
 cdef uint8_t _keep_service(RecordSet* records, Writer* writer, const RawSet* raw) noexcept nogil:
     """The block as it stands, and its plain A and AAAA records ready to be copied, those first."""
     cdef Asked nothing
+    cdef ServiceWalk walk
     cdef uint8_t count = 0
     cdef uint32_t entries
     cdef size_t start
     nothing.labels = nothing.place_len = 0
+    find_entries(raw.octets, raw.size, &nothing, &walk)
     if raw.derived.v4:
         start = writer.pos
-        write_addresses(writer, raw.octets, raw.size, &nothing, 4, raw.ttl)
+        write_addresses(writer, &walk, 4, raw.ttl)
         _add_set(records + count, writer, start, raw, A, FIXED, <uint16_t>raw.derived.v4)
         count += 1
     if raw.derived.v6:
         start = writer.pos
-        write_addresses(writer, raw.octets, raw.size, &nothing, 6, raw.ttl)
+        write_addresses(writer, &walk, 6, raw.ttl)
         _add_set(records + count, writer, start, raw, AAAA, FIXED, <uint16_t>raw.derived.v6)
         count += 1
     start = writer.pos

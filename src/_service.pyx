@@ -55,30 +55,6 @@ cdef struct Address:
     const uint8_t* label
 
 
-cdef struct Walk:
-    # A pass over the entries that a question matches.
-    Reader reader
-    const uint8_t* name     # the Service's labels below its zone, no root
-    uint8_t name_len
-    uint8_t flags           # ServiceFlag
-    bint own                # walks the Service's own groups, not its endpoints
-    bint by_endpoint        # the question names an endpoint
-    bint by_port            # the question names a port and a protocol
-    bint is_first           # the address is the first of its group
-    bint own_repeats        # the Service's own groups are several, with the same name
-    bint bare               # a port of the Service's own matched, without any address
-    uint16_t groups_left
-    const uint8_t* place    # labels of the group's zone or cluster; NULL: groups have none
-    uint8_t place_len
-    uint8_t matching        # ports that the question matches
-    const uint8_t* first_port   # where the first of these stands
-    bint has_number         # one of these is a real port, which SRV tells
-    bint port_repeats       # two of these may have the same number
-    uint32_t addresses_left     # of the group
-    uint8_t dashed[4]       # the asked endpoint label as an IPv4 address, if is_dashed
-    bint is_dashed
-
-
 # --- reading the block ----------------------------------------------------------------------------------------------
 
 cdef void _read_port(Reader* reader, Port* port) noexcept nogil:
@@ -343,9 +319,10 @@ cdef bint _names_port(const uint8_t* first, const uint8_t* second) noexcept nogi
     return first[0] and first[1] == UNDERSCORE or second[0] and second[1] == UNDERSCORE
 
 
-cdef void _start(Walk* walk, const uint8_t* octets, size_t size, const Asked* asked) noexcept nogil:
+cdef void find_entries(const uint8_t* octets, size_t size, const Asked* asked, ServiceWalk* walk) noexcept nogil:
     """Stand before the first entry of the groups that the question is about."""
     cdef uint16_t own_groups
+    walk.asked = asked
     walk.reader = reader_over(octets, size)
     walk.name_len = read_u8(&walk.reader)
     walk.name = read_octets(&walk.reader, walk.name_len)
@@ -354,9 +331,11 @@ cdef void _start(Walk* walk, const uint8_t* octets, size_t size, const Asked* as
     walk.by_endpoint = asked.labels == 1 or (asked.labels == 2 and not walk.by_port)
     walk.own = not walk.by_endpoint and not walk.flags & HEADLESS
     walk.is_dashed = walk.by_endpoint and parse_ipv4(asked.first, walk.dashed)
+    walk.counts_once = asked.labels == 0 and asked.place_len == 0
     walk.bare = False
     walk.place = NULL
     walk.place_len = 0
+    walk.addresses_left = 0
     own_groups = read_u16(&walk.reader)
     walk.own_repeats = walk.own and own_groups > 1
     if walk.own:
@@ -364,35 +343,35 @@ cdef void _start(Walk* walk, const uint8_t* octets, size_t size, const Asked* as
     else:
         _skip_own_groups(&walk.reader, own_groups)
         walk.groups_left = read_u16(&walk.reader)
-    walk.addresses_left = 0
+    _enter_groups(walk)
 
 
-cdef bint _has_name(const Walk* walk, const Address* address, const Asked* asked) noexcept nogil:
+cdef bint _has_name(const ServiceWalk* walk, const Address* address) noexcept nogil:
     if not walk.by_endpoint:
         return True
     if address.label_len:
-        return _label_is(asked.first, address.label, address.label_len)
+        return _label_is(walk.asked.first, address.label, address.label_len)
     return walk.is_dashed and address.size == 4 and memcmp(walk.dashed, address.octets, 4) == 0
 
 
-cdef bint _port_matches(const Walk* walk, const Port* port, const Asked* asked) noexcept nogil:
-    return not walk.by_port or (_service_label_is(asked.first, port.name, port.name_len)
-                                and _service_label_is(asked.second, port.protocol, port.protocol_len))
+cdef bint _port_matches(const ServiceWalk* walk, const Port* port) noexcept nogil:
+    return not walk.by_port or (_service_label_is(walk.asked.first, port.name, port.name_len)
+                                and _service_label_is(walk.asked.second, port.protocol, port.protocol_len))
 
 
-cdef bint _is_in_place(const Walk* walk, const Asked* asked) noexcept nogil:
+cdef bint _is_in_place(const ServiceWalk* walk) noexcept nogil:
     """True if the question asks for the zone or the cluster of the group at hand, or for none."""
     if walk.flags & ZONES:
-        return asked.place_len == 0 or (asked.place_len == walk.place_len
-                                        and memcmp(asked.place, walk.place, asked.place_len) == 0)
+        return walk.asked.place_len == 0 or (walk.asked.place_len == walk.place_len
+                                             and memcmp(walk.asked.place, walk.place, walk.place_len) == 0)
     if not walk.by_endpoint or walk.place == NULL:
         return True
-    if asked.labels == 1 or walk.place_len == 0:
-        return asked.labels == 1 and walk.place_len == 0
-    return walk.place[0] == walk.place_len - 1 and _label_is(asked.second, walk.place + 1, walk.place[0])
+    if walk.asked.labels == 1 or walk.place_len == 0:
+        return walk.asked.labels == 1 and walk.place_len == 0
+    return walk.place[0] == walk.place_len - 1 and _label_is(walk.asked.second, walk.place + 1, walk.place[0])
 
 
-cdef void _enter_group(Walk* walk, const Asked* asked) noexcept nogil:
+cdef void _enter_group(ServiceWalk* walk) noexcept nogil:
     """Read the next group's head, and which of its ports the question matches: the same for all its addresses."""
     cdef uint16_t numbers[PORTS_COMPARED]
     cdef Port port
@@ -409,10 +388,10 @@ cdef void _enter_group(Walk* walk, const Asked* asked) noexcept nogil:
     for _index in range(count):
         at = walk.reader.pos
         _read_port(&walk.reader, &port)
-        if not _port_matches(walk, &port, asked):
+        if not _port_matches(walk, &port):
             continue
         if walk.matching == 0:
-            walk.first_port = walk.reader.data + at
+            walk.first_port = at
         if count <= PORTS_COMPARED:
             for earlier in range(walk.matching):
                 walk.port_repeats = walk.port_repeats or numbers[earlier] == port.number
@@ -422,44 +401,47 @@ cdef void _enter_group(Walk* walk, const Asked* asked) noexcept nogil:
     walk.addresses_left = read_u32(&walk.reader)
     walk.is_first = True
     walk.bare = walk.bare or (walk.own and walk.matching and walk.addresses_left == 0)
-    if not _is_in_place(walk, asked):
+    if not _is_in_place(walk):
         walk.matching = 0
 
 
-cdef uint8_t _next_entry(Walk* walk, const Asked* asked, Address* address) noexcept nogil:
+cdef void _enter_groups(ServiceWalk* walk) noexcept nogil:
+    """Go on to the next group that has an address to look at, if there is one."""
+    while walk.addresses_left == 0 and walk.groups_left and not walk.reader.failed:
+        walk.groups_left -= 1
+        _enter_group(walk)
+
+
+cdef uint8_t _next_entry(ServiceWalk* walk, Address* address) noexcept nogil:
     """The next address that the question matches; how many ports of its group match too, 0 at the end."""
     while True:
         while walk.addresses_left:
             walk.addresses_left -= 1
             _read_address(&walk.reader, address)
-            if walk.matching and _has_name(walk, address, asked):
+            if walk.matching and _has_name(walk, address):
                 if walk.by_endpoint and not address.family & NAME_REPEATS:
                     walk.addresses_left = walk.groups_left = 0      # nothing else has this name
                 return walk.matching
-        if walk.groups_left == 0 or walk.reader.failed:
+        _enter_groups(walk)
+        if walk.addresses_left == 0 or walk.reader.failed:
             return 0
-        walk.groups_left -= 1
-        _enter_group(walk, asked)
 
 
-cdef void count_addresses(const uint8_t* octets, size_t size, const Asked* asked, uint8_t family,
-                          Addresses* found) noexcept nogil:
+cdef void count_addresses(const ServiceWalk* begun, uint8_t family, Addresses* found) noexcept nogil:
     """Count what a question finds; no entries: the name does not exist, unless it is bare. `family`: the first address of
     that one (4, 6) ends the counting; 0: none does.
     """
-    cdef Walk walk
+    cdef ServiceWalk walk = begun[0]
     cdef Address address
     cdef uint8_t ports
-    cdef bint counts_once = asked.labels == 0 and asked.place_len == 0
-    _start(&walk, octets, size, asked)
     found.v4 = found.v6 = found.entries = 0
     while True:
-        ports = _next_entry(&walk, asked, &address)
+        ports = _next_entry(&walk, &address)
         if ports == 0:
             found.bare = walk.bare
             return
         found.entries += ports
-        if counts_once and address.family & ADDRESS_SEEN:
+        if walk.counts_once and address.family & ADDRESS_SEEN:
             continue
         if address.size == 4:
             found.v4 += 1
@@ -511,27 +493,24 @@ cdef void _write_address(Writer* writer, const Address* address, uint32_t ttl) n
     write_octets(writer, address.octets, address.size)
 
 
-cdef void write_addresses(Writer* writer, const uint8_t* octets, size_t size, const Asked* asked, uint8_t family,
-                          uint32_t ttl) noexcept nogil:
+cdef void write_addresses(Writer* writer, const ServiceWalk* begun, uint8_t family, uint32_t ttl) noexcept nogil:
     """The A (family 4) or AAAA (6) records that a question finds, each once, owned by the question's name."""
-    cdef Walk walk
+    cdef ServiceWalk walk = begun[0]
     cdef Told told
     cdef Address address
-    cdef bint counts_once = asked.labels == 0 and asked.place_len == 0      # then the first of equal ones is in it
     cdef size_t start
     told.is_used = False
-    _start(&walk, octets, size, asked)
-    while not writer.failed and _next_entry(&walk, asked, &address):
-        if (address.family & FAMILY_MASK) != family or (counts_once and address.family & ADDRESS_SEEN):
+    while not writer.failed and _next_entry(&walk, &address):
+        if (address.family & FAMILY_MASK) != family or (walk.counts_once and address.family & ADDRESS_SEEN):
             continue
         start = writer.pos
         write_u16(writer, OWNER_IS_QNAME)
         _write_address(writer, &address, ttl)
-        if not counts_once and address.family & ADDRESS_REPEATS and _is_told(&told, writer, start):
+        if not walk.counts_once and address.family & ADDRESS_REPEATS and _is_told(&told, writer, start):
             rewind_to(writer, start)
 
 
-cdef void _write_endpoint_label(Writer* writer, const Walk* walk, const Address* address) noexcept nogil:
+cdef void _write_endpoint_label(Writer* writer, const ServiceWalk* walk, const Address* address) noexcept nogil:
     """The endpoint's labels below its Service: its own, and its cluster's."""
     if address.label_len:
         write_u8(writer, address.label_len)
@@ -542,7 +521,7 @@ cdef void _write_endpoint_label(Writer* writer, const Walk* walk, const Address*
         write_octets(writer, walk.place, walk.place_len)
 
 
-cdef uint16_t _write_srv(Writer* writer, const Walk* walk, const Address* address, uint16_t port, uint16_t weight,
+cdef uint16_t _write_srv(Writer* writer, const ServiceWalk* walk, const Address* address, uint16_t port, uint16_t weight,
                          uint32_t ttl, const Zonal* zone) noexcept nogil:
     """One SRV record (RFC 2782; its target is never compressed). Where the Service's name stands in it."""
     cdef size_t rdlen_at, service_at
@@ -570,13 +549,13 @@ cdef uint16_t _weight_of(uint32_t entries) noexcept nogil:
     return <uint16_t>(share if share else 1)
 
 
-cdef uint16_t write_services(Writer* writer, const uint8_t* octets, size_t size, const Asked* asked, uint32_t entries,
-                             uint32_t ttl, const Zonal* zone, uint16_t* service_at) noexcept nogil:
+cdef uint16_t write_services(Writer* writer, const ServiceWalk* begun, uint32_t entries, uint32_t ttl, const Zonal* zone,
+                             uint16_t* service_at) noexcept nogil:
     """The SRV records that a question finds, one for each (target, port); how many. `entries` is count_addresses'.
 
     `service_at` becomes the position of the Service's name in the first one's target, for write_glue to point to.
     """
-    cdef Walk walk
+    cdef ServiceWalk walk = begun[0]
     cdef Told told
     cdef Address address
     cdef Port port
@@ -587,9 +566,8 @@ cdef uint16_t write_services(Writer* writer, const uint8_t* octets, size_t size,
     cdef uint8_t matching
     cdef bint may_repeat
     told.is_used = False
-    _start(&walk, octets, size, asked)
     while not writer.failed:
-        matching = _next_entry(&walk, asked, &address)
+        matching = _next_entry(&walk, &address)
         if matching == 0:
             break
         if walk.own and not walk.is_first:
@@ -597,11 +575,11 @@ cdef uint16_t write_services(Writer* writer, const uint8_t* octets, size_t size,
         walk.is_first = False
         may_repeat = (walk.port_repeats or walk.own_repeats
                       or (not walk.own and address.family & NAME_REPEATS != 0))
-        ports = reader_over(octets, size)
-        ports.pos = <size_t>(walk.first_port - octets)
+        ports = walk.reader
+        ports.pos = walk.first_port
         while matching and not ports.failed:
             _read_port(&ports, &port)
-            if not _port_matches(&walk, &port, asked):
+            if not _port_matches(&walk, &port):
                 continue
             matching -= 1
             if _is_portless(&port):
@@ -617,17 +595,15 @@ cdef uint16_t write_services(Writer* writer, const uint8_t* octets, size_t size,
     return count
 
 
-cdef uint16_t write_glue(Writer* writer, const uint8_t* octets, size_t size, const Asked* asked, uint32_t ttl,
-                         uint16_t service_at) noexcept nogil:
+cdef uint16_t write_glue(Writer* writer, const ServiceWalk* begun, uint32_t ttl, uint16_t service_at) noexcept nogil:
     """The addresses of the SRV records' targets, one for each (target, address); how many."""
-    cdef Walk walk
+    cdef ServiceWalk walk = begun[0]
     cdef Told told
     cdef Address address
     cdef uint16_t count = 0
     cdef size_t start
     told.is_used = False
-    _start(&walk, octets, size, asked)
-    while not writer.failed and _next_entry(&walk, asked, &address):
+    while not writer.failed and _next_entry(&walk, &address):
         if not walk.has_number:
             continue
         start = writer.pos
