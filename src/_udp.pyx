@@ -64,10 +64,10 @@ cdef inline void _sleep(uint64_t duration_ns) noexcept nogil:
 cdef struct Slot:
     # One datagram's buffers.
     uint8_t query[4096]
-    uint8_t answer[4096]
     uint8_t query_control[64]
-    uint8_t answer_control[64]
     Peer peer
+    uint8_t answer[4096]
+    uint8_t answer_control[64]
 
 
 cdef class UdpListener:
