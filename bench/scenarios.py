@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 
 from bench import servers
@@ -171,11 +172,14 @@ def workers(world: World) -> Scenario:
     """One and two workers, servers and load on the same two cores: the kernel chooses the worker by the socket."""
     asked = world.questions((A, AAAA, SRV, PTR), limit=200_000)
     ready = world.question(world.services // 2, A)
-    entrants = (
-        Entrant(f"fastdns, {count} worker{'s' * (count > 1)}", maker, ready, watches=True, spread=True)
-        for count in (1, 2)
-        for maker in [servers.fastdns(servers.cluster_corefile, workers=count)]
-    )
+    entrants = []
+    for count in (1, 2):
+        plural = f"{count} worker{'s' * (count > 1)}"
+        maker = servers.fastdns(servers.cluster_corefile, workers=count)
+        entrants += [
+            Entrant(f"fastdns, {plural}", maker, ready, watches=True, spread=True),
+            Entrant(f"knot, {plural}", functools.partial(servers.knot, workers=count), ready, spread=True),
+        ]
     return Scenario(
         name="workers",
         title=f"A, AAAA, SRV and PTR of {world.services:,} Services, servers and load not pinned",

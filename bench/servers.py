@@ -128,21 +128,23 @@ def forward_corefile(scene: Scene) -> str:
 
 
 # --- peers ---
-def knot(scene: Scene) -> Command:
-    """The cluster's names as zones; one UDP worker."""
+def knot(scene: Scene, workers: int = 1) -> Command:
+    """The cluster's names as zones, and so many UDP workers."""
     files = {ZONE: cluster_zone(scene.world), REVERSE_ZONES[0]: reverse_zone(scene.world), MISS_ZONE: miss_zone()}
     files[NOWHERE_ZONE] = zone_head(NOWHERE_ZONE)
+    own = scene.folder / f"knot-{scene.port}"
+    own.mkdir()
     zones = "".join(
         f"  - domain: {zone}\n    file: {write(scene, f'{zone}.zone', text)}\n" for zone, text in files.items()
     )
     text = f"""server:
     listen: 127.0.0.1@{scene.port}
-    rundir: {scene.folder}
-    udp-workers: 1
+    rundir: {own}
+    udp-workers: {workers}
     tcp-workers: 1
     background-workers: 1
 database:
-    storage: {scene.folder}/knot-{scene.port}
+    storage: {own}
 template:
   - id: default
     storage: {scene.folder}
