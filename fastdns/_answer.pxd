@@ -5,7 +5,8 @@ from libc.stdint cimport uint16_t, uint32_t, uint64_t, uint8_t
 from fastdns._askers cimport Asker, AskerPool, NoteQueue, Peer
 from fastdns._cache cimport Found, Key, Lookup
 from fastdns._inflight cimport Asked
-from fastdns._local cimport Finding, Limits
+from fastdns._decide cimport Finding
+from fastdns._encode cimport Limits
 from fastdns._observe cimport Observer
 from fastdns._order cimport AddressOrder
 from fastdns._packet cimport CD, Query, QueryStatus

@@ -12,16 +12,8 @@ question for the next flush. All times are nanoseconds of one monotonic clock, t
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
+from fastdns._exchange cimport Failure
 from fastdns._key cimport Key
-
-cpdef enum InflightLimit:
-    RECEIVE_BATCH = 64      # RECEIVE_MAX: datagrams that one receive_replies reads at most
-    UPSTREAMS_MAX = 32      # of one group; CoreDNS allows 15
-
-cpdef enum Policy:
-    POLICY_RANDOM = 0
-    POLICY_ROUND_ROBIN = 1
-    POLICY_SEQUENTIAL = 2
 
 cpdef enum Asked:
     ASK_SENT = 0            # a new question, queued for the next flush
@@ -33,13 +25,6 @@ cpdef enum Event:
     EVENT_NONE = 0          # nothing more for now
     EVENT_REPLY = 1         # Answered.wire holds the reply to the question
     EVENT_FAILED = 2        # deadline passed, or every upstream failed
-
-cpdef enum Failure:
-    FAILED_TIMEOUT = 0      # -> EDE 22 or 23 (RFC 8914)
-    FAILED_NETWORK = 1      # refused, unreachable
-    FAILED_MALFORMED = 2    # only broken replies came
-    FAILED_BROKEN = 3       # all upstreams are down, and failfast is set
-    FAILED_NO_PLUGIN = 4    # none of the block answers, so that nobody was asked
 
 cdef struct Answered:
     uint32_t slot           # of the question, until release_question

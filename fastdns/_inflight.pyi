@@ -5,15 +5,7 @@ from collections.abc import Sequence
 from typing import final
 
 from fastdns._counters import Counters
-
-class InflightLimit(enum.IntEnum):
-    RECEIVE_BATCH = 64
-    UPSTREAMS_MAX = 32
-
-class Policy(enum.IntEnum):
-    POLICY_RANDOM = 0
-    POLICY_ROUND_ROBIN = 1
-    POLICY_SEQUENTIAL = 2
+from fastdns._exchange import Failure
 
 class Asked(enum.IntEnum):
     ASK_SENT = 0
@@ -25,13 +17,6 @@ class Event(enum.IntEnum):
     EVENT_NONE = 0
     EVENT_REPLY = 1
     EVENT_FAILED = 2
-
-class Failure(enum.IntEnum):
-    FAILED_TIMEOUT = 0
-    FAILED_NETWORK = 1
-    FAILED_MALFORMED = 2
-    FAILED_BROKEN = 3
-    FAILED_NO_PLUGIN = 4
 
 @final
 class Inflight:

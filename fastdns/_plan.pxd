@@ -8,7 +8,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from fastdns._askers cimport AlarmRing, Peer
 from fastdns._counters cimport Counters, System
 from fastdns._inflight cimport Inflight
-from fastdns._local cimport TtlBounds
+from fastdns._encode cimport TtlBounds
 from fastdns._rules cimport ReplyRules
 from fastdns._trie cimport Table
 

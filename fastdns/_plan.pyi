@@ -161,7 +161,7 @@ class Plan:
     def begin_snapshot(self, table: int) -> None:
         """What apply() gets from now on fills a new table beside the live one."""
     def apply(self, table: int, delta: Buffer) -> None:
-        """Apply a delta (format: fastdns/_trie.pxd). Raises TableError, with what stands before the bad operation applied."""
+        """Apply a delta (format: fastdns/_names.pxd). Raises TableError, with what stands before the bad operation applied."""
     def end_snapshot(self, table: int) -> None:
         """Swap the new table in."""
     def entries(

@@ -1,4 +1,4 @@
-"""What a name holds: its record sets (the format of a delta's data is drawn in _trie.pxd)."""
+"""What a name holds: its record sets (the format of a delta's data is drawn in _names.pxd)."""
 
 import enum
 

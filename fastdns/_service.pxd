@@ -1,6 +1,6 @@
 """A Kubernetes Service in one block of octets: its addresses, ports and endpoints, and what A, AAAA and SRV find in it.
 
-The layout is the SERVICE form of a delta (drawn in fastdns/_trie.pxd). A block is checked once, by check_service,
+The layout is the SERVICE form of a delta (drawn in fastdns/_names.pxd). A block is checked once, by check_service,
 before it is kept; three bits of each address's family octet then tell what else of the block is equal to it.
 """
 

@@ -1,4 +1,4 @@
-"""A Kubernetes Service in one block of octets (layout: fastdns/_trie.pxd)."""
+"""A Kubernetes Service in one block of octets (layout: fastdns/_names.pxd)."""
 
 import enum
 

@@ -36,21 +36,9 @@ from fastdns._counters cimport (
     WORKER_SLOW_QUERIES,
     Counters,
 )
+from fastdns._decide cimport ALIAS, FAILED, FOLLOW, NODATA, NXDOMAIN, PASS, RARE, Finding, find_answer, is_known
+from fastdns._encode cimport Limits, write_finding
 from fastdns._inflight cimport ASK_DEAD, ASK_FULL, ASK_JOINED, ASK_SENT, Asked
-from fastdns._local cimport (
-    ALIAS,
-    FAILED,
-    FOLLOW,
-    NODATA,
-    NXDOMAIN,
-    PASS,
-    RARE,
-    Finding,
-    Limits,
-    find_answer,
-    is_known,
-    write_finding,
-)
 from fastdns._message cimport REPLY_NXDOMAIN
 from fastdns._observe cimport NOTES_MAX, Observer, monotonic_ns
 from fastdns._packet cimport (

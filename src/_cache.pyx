@@ -27,6 +27,7 @@ from fastdns._message cimport (
 from fastdns._packet cimport HEADER_SIZE, IN, NAME_MAX
 from fastdns._prefetch cimport CACHE_LINE, fetch_ahead
 from fastdns._rules cimport trim_reply
+from fastdns._siphash cimport hash_key
 from fastdns._stored cimport StoredReply
 from fastdns._wire cimport load_u16, load_u32, store_u16, store_u32
 
@@ -74,60 +75,6 @@ cdef struct Table:
     uint64_t seed[2]
     uint64_t tick           # by_record: grows with every use
     Ring rings[2]
-
-
-# --- hashing: SipHash-1-3 (Aumasson, Bernstein 2012) with a random key, so that nobody can aim at one bucket -----------------
-
-
-cdef inline uint64_t _turn(uint64_t value, int bits) noexcept nogil:
-    return (value << bits) | (value >> (64 - bits))
-
-
-cdef inline void _mix(uint64_t* v) noexcept nogil:
-    v[0] += v[1]
-    v[2] += v[3]
-    v[1] = _turn(v[1], 13) ^ v[0]
-    v[3] = _turn(v[3], 16) ^ v[2]
-    v[0] = _turn(v[0], 32)
-    v[2] += v[1]
-    v[0] += v[3]
-    v[1] = _turn(v[1], 17) ^ v[2]
-    v[3] = _turn(v[3], 21) ^ v[0]
-    v[2] = _turn(v[2], 32)
-
-
-cdef inline void _absorb(uint64_t* v, uint64_t word) noexcept nogil:
-    v[3] ^= word
-    _mix(v)
-    v[0] ^= word
-
-
-cdef inline uint64_t _hash_key(const uint64_t* seed, const Key* key) noexcept nogil:
-    cdef uint64_t v[4]
-    cdef uint64_t word
-    cdef size_t left = key.name_len
-    cdef const uint8_t* at = key.name_key
-    v[0] = seed[0] ^ <uint64_t>0x736F6D6570736575
-    v[1] = seed[1] ^ <uint64_t>0x646F72616E646F6D
-    v[2] = seed[0] ^ <uint64_t>0x6C7967656E657261
-    v[3] = seed[1] ^ <uint64_t>0x7465646279746573
-    word = (<uint64_t>key.name_len << 48) | (<uint64_t>key.qtype << 16) | key.qclass
-    word |= (<uint64_t>(key.wants_dnssec != 0) << 32) | (<uint64_t>(key.checking_disabled != 0) << 33)
-    _absorb(v, word)
-    while left >= 8:
-        memcpy(&word, at, 8)
-        _absorb(v, word)
-        at += 8
-        left -= 8
-    if left:
-        word = 0
-        memcpy(&word, at, left)
-        _absorb(v, word)
-    v[2] ^= 0xFF
-    _mix(v)
-    _mix(v)
-    _mix(v)
-    return v[0] ^ v[1] ^ v[2] ^ v[3]
 
 
 # --- entries -------------------------------------------------------------------------------------------------------------------
@@ -399,7 +346,7 @@ cdef class Cache:
 
     cdef uint64_t begin_find(self, const Key* key) noexcept nogil:
         """The hash of a key; asks for its bucket."""
-        cdef uint64_t hash_value = _hash_key(self.table.seed, key)
+        cdef uint64_t hash_value = hash_key(self.table.seed, key)
         fetch_ahead(&self.table.buckets[hash_value & self.table.mask])
         return hash_value
 
@@ -423,12 +370,12 @@ cdef class Cache:
             if every.checking_disabled:                 # nothing is validated here
                 every.checking_disabled = False
                 key = &every
-                hash_value = _hash_key(self.table.seed, key)
+                hash_value = hash_key(self.table.seed, key)
         _find_entries(self.table, key, hash_value, sides)
         entry = _choose_entry(sides, now, &self.options)
         if entry == NULL and self.options.by_record:
             every.qtype = EVERY_TYPE
-            _find_entries(self.table, &every, _hash_key(self.table.seed, &every), sides)
+            _find_entries(self.table, &every, hash_key(self.table.seed, &every), sides)
             entry = _choose_entry(sides, now, &self.options)
         if entry == NULL:
             return CACHE_MISS
@@ -461,7 +408,7 @@ cdef class Cache:
         cdef int side
         if self.options.recheck == 0:
             return
-        _find_entries(self.table, key, _hash_key(self.table.seed, key), sides)
+        _find_entries(self.table, key, hash_key(self.table.seed, key), sides)
         for side in range(2):
             if sides[side] != NULL:
                 sides[side].rests_until = now + self.options.recheck
@@ -496,7 +443,7 @@ cdef class Cache:
         """True if an answer with records is held that is still fresh."""
         cdef Entry* sides[2]
         cdef Entry* entry
-        _find_entries(self.table, key, _hash_key(self.table.seed, key), sides)
+        _find_entries(self.table, key, hash_key(self.table.seed, key), sides)
         entry = sides[<int>SUCCESS]
         return entry != NULL and entry.reply.ancount > 0 and _age_of(entry, now) < entry.ttl
 
@@ -536,7 +483,7 @@ cdef class Cache:
             return False
         if reply.kind == REPLY_NXDOMAIN or reply.kind == REPLY_NODATA or reply.kind == REPLY_SERVER_ERROR:
             side = DENIAL
-        hash_value = _hash_key(self.table.seed, key)
+        hash_value = hash_key(self.table.seed, key)
         _find_entries(self.table, key, hash_value, sides)
         entry = sides[side]
         if reply.kind != REPLY_SUCCESS and _is_kept(sides[<int>SUCCESS], &self.options, now):
@@ -656,7 +603,7 @@ cdef class Cache:
         cdef StoredReply copy
         cdef Lookup lookup
         _fill_key(&key, name, qtype, qclass, do, cd)
-        lookup = self.find_reply(&key, _hash_key(self.table.seed, &key), now, &found)
+        lookup = self.find_reply(&key, hash_key(self.table.seed, &key), now, &found)
         if lookup == CACHE_MISS:
             return Lookup(CACHE_MISS), None, 0, 0, False
         copy = StoredReply(found.reply.size, found.reply.ttl_count)
@@ -754,7 +701,7 @@ cdef class Cache:
         cdef Ring* ring = &self.table.rings[head.side]
         cdef Entry* sides[2]
         cdef Entry* entry
-        cdef uint64_t hash_value = _hash_key(self.table.seed, key)
+        cdef uint64_t hash_value = hash_key(self.table.seed, key)
         _find_entries(self.table, key, hash_value, sides)
         if sides[0] != NULL or sides[1] != NULL or not _is_usable(head, _age_of(head, now), self.options.stale_for):
             return False

@@ -33,17 +33,17 @@ from fastdns._counters cimport (
     CACHE_INSERTIONS,
     CACHE_OCTETS,
 )
-from fastdns._inflight cimport (
-    RECEIVE_BATCH,
-)
+from fastdns._decide cimport ALIAS, FOLLOW, Finding, find_answer
+from fastdns._encode cimport Limits, write_finding
+from fastdns._exchange cimport RECEIVE_BATCH
 from fastdns._late cimport LateAnswerer
-from fastdns._local cimport ALIAS, FOLLOW, Finding, Limits, find_answer, write_finding
 from fastdns._message cimport (
     REPLY_OK,
     REPLY_TOO_LARGE,
     Reply,
     ReplyStatus,
 )
+from fastdns._names cimport NameTable
 from fastdns._packet cimport (
     CD,
     EDE_NONE,
@@ -67,7 +67,6 @@ from fastdns._plan cimport (
     Step,
 )
 from fastdns._reply cimport read_reply
-from fastdns._trie cimport NameTable
 from fastdns._wire cimport Writer, load_u16, store_u16, write_octets, writer_over
 
 cdef extern from "<malloc.h>" nogil:

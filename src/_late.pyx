@@ -20,16 +20,8 @@ from fastdns._askers cimport (
 )
 from fastdns._cache cimport PART_ALIAS, PART_ALL, PART_TAIL, Cache, Key, Part
 from fastdns._counters cimport CACHE_INSERTIONS, WORKER_UPSTREAM_ANSWERS
-from fastdns._inflight cimport (
-    ASK_SENT,
-    EVENT_NONE,
-    EVENT_REPLY,
-    FAILED_MALFORMED,
-    FAILED_NETWORK,
-    Answered,
-    Event,
-    Failure,
-)
+from fastdns._exchange cimport FAILED_MALFORMED, FAILED_NETWORK, Failure
+from fastdns._inflight cimport ASK_SENT, EVENT_NONE, EVENT_REPLY, Answered, Event
 from fastdns._message cimport (
     REPLY_EMPTY,
     REPLY_NODATA,

@@ -28,7 +28,8 @@ from fastdns._counters cimport (
     observe_system_durations,
     type_slot,
 )
-from fastdns._inflight cimport FAILED_NO_PLUGIN, Answered
+from fastdns._exchange cimport FAILED_NO_PLUGIN
+from fastdns._inflight cimport Answered
 from fastdns._packet cimport ANY, CHAOS, HEADER_SIZE, PTR, RCODE_MASK, SERVFAIL, TC, Query
 from fastdns._plan cimport PTR_ALONE, Block, Plan
 from fastdns._wire cimport Writer, load_u16

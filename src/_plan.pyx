@@ -10,11 +10,12 @@ from fastdns._askers cimport free_alarms, make_alarms
 from fastdns._cache cimport DENIAL, SUCCESS, Cache
 from fastdns._counters cimport BLOCK_SLOTS, CACHE_SLOTS, SYSTEM_SLOTS, SYSTEMS, WORKER_UNDECIDED, Counters, System
 from fastdns._inflight cimport Inflight
-from fastdns._local cimport TtlBounds
+from fastdns._encode cimport TtlBounds
 from fastdns._order cimport AddressOrder
+from fastdns._names cimport NameTable
 from fastdns._packet cimport EDE_NONE, EDE_NOT_READY, NAME_MAX, REFUSED, SERVFAIL, UDP_MIN, UDP_OURS, is_below
 from fastdns._rules cimport free_rules, make_rules
-from fastdns._trie cimport NameTable, Table
+from fastdns._trie cimport Table
 from fastdns._wire cimport load_u16
 
 

@@ -1,6 +1,6 @@
 """What a name holds: its record sets, checked once and made ready to answer with, in one block of memory.
 
-The octets of a delta come in (their format is drawn in fastdns/_trie.pxd). Equal-sized record data become whole records, and
+The octets of a delta come in (their format is drawn in fastdns/_names.pxd). Equal-sized record data become whole records, and
 a Service's addresses too, so that an answer is a copy; the rest is kept as it stands.
 """
 

@@ -8,37 +8,9 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memset
 
-import os
-
-from fastdns.errors import TableError
-
-from fastdns._packet cimport AA, KEY_ROOM, LABELS_MAX, NAME_MAX, RA, copy_key
+from fastdns._packet cimport KEY_ROOM, LABELS_MAX, copy_key
 from fastdns._prefetch cimport CACHE_LINE, fetch_ahead
-from fastdns._rrset cimport (
-    BROKEN,
-    ENTRY,
-    NO_MEMORY,
-    OK,
-    NameData,
-    Status,
-    data_size,
-    is_whole_name,
-    octets_of,
-    read_data,
-    sets_of,
-)
-from fastdns._wire cimport (
-    Reader,
-    read_octets,
-    read_u8,
-    read_u16,
-    read_u32,
-    reader_over,
-)
-
-cdef enum:
-    LABEL_MAX = 63
-    LABELS_KEPT = 64        # octets of an SOA's name before its zone
+from fastdns._rrset cimport data_size
 
 
 # --- hashing --------------------------------------------------------------------------------------------------------
@@ -82,18 +54,13 @@ cdef inline uint32_t _hash_label(uint64_t seed, const uint8_t* label, uint64_t h
 
 # --- nodes ----------------------------------------------------------------------------------------------------------
 
-cdef inline uint8_t* _label_of(const Node* node) noexcept nogil:
-    """The node's label, with its length octet."""
-    return <uint8_t*>&node.label_len
-
-
 cdef inline size_t _size_of(uint8_t label_len) noexcept nogil:
     """Octets of a node: its label is kept in whole words, with zeros behind it."""
     return sizeof(Node) + ((<size_t>label_len + 8) & ~<size_t>7)
 
 
 cdef inline bint _has_label(const Node* node, const uint8_t* label, uint64_t head) noexcept nogil:
-    cdef const uint8_t* own = _label_of(node)
+    cdef const uint8_t* own = label_of(node)
     cdef size_t size = <size_t>label[0] + 1
     cdef size_t at = 8
     if _load_eight(own) != head:
@@ -135,7 +102,7 @@ cdef Node* _new_node(Table* table, const uint8_t* label) noexcept nogil:
     cdef Node* node = <Node*>calloc(1, size)
     if node == NULL:
         return NULL
-    memcpy(_label_of(node), label, <size_t>label[0] + 1)
+    memcpy(label_of(node), label, <size_t>label[0] + 1)
     table.nodes += 1
     table.octets += size
     return node
@@ -188,7 +155,7 @@ cdef Node* _add_child(Table* table, Node* node, const uint8_t* label) noexcept n
 cdef void _remove_child(Table* table, Node* node, Node* child) noexcept nogil:
     """Free a child without children of its own, and close the gap in the probe sequence."""
     cdef uint32_t mask = node.child_capacity - 1
-    cdef uint8_t* label = _label_of(child)
+    cdef uint8_t* label = label_of(child)
     cdef uint32_t hole = _hash_label(table.hash_seed, label, _head_of(label)) & mask
     cdef uint32_t slot
     while node.children[hole].node != child:
@@ -210,7 +177,7 @@ cdef void _remove_child(Table* table, Node* node, Node* child) noexcept nogil:
         node.child_capacity = 0
 
 
-cdef void _free_data(Table* table, Node* node) noexcept nogil:
+cdef void free_data(Table* table, Node* node) noexcept nogil:
     if node.data != NULL:
         table.octets -= data_size(node.data)
         table.names -= 1
@@ -219,7 +186,7 @@ cdef void _free_data(Table* table, Node* node) noexcept nogil:
 
 
 cdef void _free_node(Table* table, Node* node) noexcept nogil:
-    _free_data(table, node)
+    free_data(table, node)
     table.nodes -= 1
     table.octets -= _size_of(node.label_len) + node.child_capacity * sizeof(Child)
     free(node.children)
@@ -228,7 +195,7 @@ cdef void _free_node(Table* table, Node* node) noexcept nogil:
 
 # --- tables ---------------------------------------------------------------------------------------------------------
 
-cdef Table* _new_table(uint64_t seed) noexcept nogil:
+cdef Table* new_table(uint64_t seed) noexcept nogil:
     cdef uint8_t root_label[8]
     cdef Table* table = <Table*>calloc(1, sizeof(Table))
     if table == NULL:
@@ -243,7 +210,7 @@ cdef Table* _new_table(uint64_t seed) noexcept nogil:
     return table
 
 
-cdef bint _free_some(Table* table, uint32_t budget) noexcept nogil:
+cdef bint free_some(Table* table, uint32_t budget) noexcept nogil:
     """Free up to `budget` nodes of a table that nobody reads any more, leaves first. True: all is freed, `table` too.
     """
     cdef Node* parent
@@ -271,13 +238,13 @@ cdef bint _free_some(Table* table, uint32_t budget) noexcept nogil:
     return False
 
 
-cdef void _free_all(Table* table) noexcept nogil:
+cdef void free_all(Table* table) noexcept nogil:
     if table != NULL:
-        while not _free_some(table, 1 << 20):
+        while not free_some(table, 1 << 20):
             pass
 
 
-cdef Node* _path_to(Table* table, const uint8_t* name, Node** path, uint8_t* depth, bint make) noexcept nogil:
+cdef Node* path_to(Table* table, const uint8_t* name, Node** path, uint8_t* depth, bint make) noexcept nogil:
     """The name's node, and in `path` its ancestors from the root. NULL: not there, or (make) out of memory."""
     cdef uint8_t name_key[KEY_ROOM]
     cdef uint8_t label_at[LABELS_MAX]
@@ -297,7 +264,7 @@ cdef Node* _path_to(Table* table, const uint8_t* name, Node** path, uint8_t* dep
     return node
 
 
-cdef void _prune(Table* table, Node* node, Node** path, uint8_t depth) noexcept nogil:
+cdef void prune(Table* table, Node* node, Node** path, uint8_t depth) noexcept nogil:
     """Free a node that holds nothing and has nothing below it, and then its parents likewise."""
     while depth and node.data == NULL and node.child_count == 0 and node.zone == 0:
         depth -= 1
@@ -305,83 +272,7 @@ cdef void _prune(Table* table, Node* node, Node** path, uint8_t depth) noexcept 
         node = path[depth]
 
 
-cdef const uint8_t* _read_name(Reader* reader, uint16_t* name_len) noexcept nogil:
-    """A canonical name, where it stands; NULL if it is none."""
-    cdef const uint8_t* name = reader.data + reader.pos
-    cdef size_t start = reader.pos
-    cdef uint8_t size
-    cdef size_t at
-    while True:
-        size = read_u8(reader)
-        if reader.failed or size > LABEL_MAX or reader.pos - start + size > NAME_MAX:
-            return NULL
-        if size == 0:
-            name_len[0] = <uint16_t>(reader.pos - start)
-            return name
-        if read_octets(reader, size) == NULL:
-            return NULL
-        for at in range(reader.pos - size, reader.pos):
-            if <uint8_t>(reader.data[at] - 65) < 26:
-                return NULL
-
-
-cdef Status _put(Table* table, Reader* reader) noexcept nogil:
-    cdef Node* path[LABELS_MAX]
-    cdef uint8_t depth
-    cdef uint16_t name_len
-    cdef uint32_t size
-    cdef const uint8_t* octets
-    cdef NameData* data = NULL
-    cdef Status status
-    cdef Node* node
-    cdef const uint8_t* name = _read_name(reader, &name_len)
-    if name == NULL:
-        return BROKEN
-    size = read_u32(reader)
-    octets = read_octets(reader, size)
-    if octets == NULL:
-        return BROKEN
-    status = read_data(octets, size, &data)
-    if status != OK:
-        return status
-    node = _path_to(table, name, path, &depth, True)
-    if node == NULL:
-        free(data)
-        return NO_MEMORY
-    _free_data(table, node)
-    node.data = data
-    table.names += 1
-    table.octets += data_size(data)
-    return OK
-
-
-cdef Status _remove(Table* table, Reader* reader) noexcept nogil:
-    cdef Node* path[LABELS_MAX]
-    cdef uint8_t depth
-    cdef uint16_t name_len
-    cdef Node* node
-    cdef const uint8_t* name = _read_name(reader, &name_len)
-    if name == NULL:
-        return BROKEN
-    node = _path_to(table, name, path, &depth, False)
-    if node != NULL:
-        _free_data(table, node)
-        _prune(table, node, path, depth)
-    return OK
-
-
-cdef bint _read_prefix(Reader* reader, uint8_t* labels, uint8_t* labels_len) noexcept nogil:
-    """The labels of an SOA's name before its zone."""
-    cdef uint8_t size = read_u8(reader)
-    cdef const uint8_t* octets = read_octets(reader, size)
-    if reader.failed or size > LABELS_KEPT or not is_whole_name(octets, size, False):
-        return False
-    memcpy(labels, octets, size)
-    labels_len[0] = size
-    return True
-
-
-cdef Zone* _zone_at(Table* table, Node* node) noexcept nogil:
+cdef Zone* zone_at(Table* table, Node* node) noexcept nogil:
     """The zone whose apex the node is, made if it is none yet. NULL: out of memory."""
     cdef Zone* zones
     if node.zone == 0:
@@ -393,85 +284,6 @@ cdef Zone* _zone_at(Table* table, Node* node) noexcept nogil:
         table.zone_count += 1
         node.zone = table.zone_count
     return &table.zones[node.zone - 1]
-
-
-cdef Status _put_zone(Table* table, Reader* reader) noexcept nogil:
-    cdef Node* path[LABELS_MAX]
-    cdef uint8_t depth
-    cdef Zone zone
-    cdef Zone* kept
-    cdef Node* node
-    cdef Reader soa
-    cdef const uint8_t* tail
-    cdef uint16_t size
-    cdef const uint8_t* name = _read_name(reader, &zone.name_len)
-    if name == NULL:
-        return BROKEN
-    memcpy(zone.name, name, zone.name_len)
-    zone.flags = read_u16(reader)
-    zone.positive = read_u16(reader)
-    zone.nodata = read_u16(reader)
-    zone.nxdomain = read_u16(reader)
-    if (zone.positive | zone.nodata | zone.nxdomain) & <uint16_t>~(AA | RA):
-        return BROKEN
-    zone.soa_ttl = read_u32(reader)
-    size = read_u16(reader)
-    tail = read_octets(reader, size)
-    if tail == NULL:
-        return BROKEN
-    soa = reader_over(tail, size)
-    if not _read_prefix(&soa, zone.mname, &zone.mname_len) or not _read_prefix(&soa, zone.rname, &zone.rname_len):
-        return BROKEN
-    tail = read_octets(&soa, sizeof(zone.soa_tail))
-    if tail == NULL or soa.pos != size:
-        return BROKEN
-    memcpy(zone.soa_tail, tail, sizeof(zone.soa_tail))
-    node = _path_to(table, name, path, &depth, True)
-    kept = _zone_at(table, node) if node != NULL else NULL
-    if kept == NULL:
-        return NO_MEMORY
-    kept[0] = zone
-    return OK
-
-
-cdef Status _put_primary(Table* table, Reader* reader) noexcept nogil:
-    cdef uint16_t name_len
-    cdef const uint8_t* name = _read_name(reader, &name_len)
-    if name == NULL:
-        return BROKEN
-    memcpy(table.primary, name, name_len)
-    table.primary_len = name_len
-    return OK
-
-
-cdef Status _apply_one(Table* table, Reader* reader) noexcept nogil:
-    cdef uint8_t operation = read_u8(reader)
-    if operation == PUT:
-        return _put(table, reader)
-    if operation == REMOVE:
-        return _remove(table, reader)
-    if operation == ZONE:
-        return _put_zone(table, reader)
-    if operation == PRIMARY:
-        return _put_primary(table, reader)
-    if operation == SERIAL:
-        table.serial = read_u32(reader)
-    elif operation == SYNCED:
-        table.is_synced = read_u8(reader) != 0
-    else:
-        return BROKEN
-    return BROKEN if reader.failed else OK
-
-
-cdef Status _apply_all(Table* table, Reader* reader, size_t* good) noexcept nogil:
-    """Apply operations to the end; `good` becomes the position of the one that failed."""
-    cdef Status status
-    while reader.pos < reader.size:
-        good[0] = reader.pos
-        status = _apply_one(table, reader)
-        if status != OK:
-            return status
-    return OK
 
 
 # --- looking up -----------------------------------------------------------------------------------------------------
@@ -577,187 +389,3 @@ cdef void find_name(const Table* table, const uint8_t* name_key, const uint8_t* 
     cdef Walk walk
     start_walk(table, name_key, label_at, label_count, &walk)
     end_walk(&walk, name_key, label_at, label_count, match)
-
-
-# --- entries of kube-dns's tree ---------------------------------------------------------------------------------------
-
-cdef inline bint _is_entry(const Node* node) noexcept nogil:
-    return node.data != NULL and (node.data.flags & ENTRY) != 0
-
-
-cdef inline bint _is_star(const uint8_t* label) noexcept nogil:
-    return label[0] == 1 and label[1] == 42
-
-
-cdef list _describe_sets(const NameData* data):
-    """[(type, form, ttl, count, octets)] of what a name holds."""
-    cdef uint8_t index
-    return [
-        (sets_of(data)[index].rtype, sets_of(data)[index].form, sets_of(data)[index].ttl, sets_of(data)[index].count,
-         octets_of(data, &sets_of(data)[index])[:sets_of(data)[index].size])
-        for index in range(data.set_count)
-    ]
-
-
-cdef class _EntrySearch:
-    """A bounded walk over the nodes that a name with stars means."""
-
-    cdef const Table* table
-    cdef uint8_t name_key[KEY_ROOM]
-    cdef uint8_t label_at[LABELS_MAX]
-    cdef uint32_t budget        # names that may still be looked at
-    cdef list found
-
-    cdef bint _spend(self):
-        if self.budget == 0:
-            return False
-        self.budget -= 1
-        return True
-
-    cdef void _take_entry(self, const Node* node, bytes above):
-        self.found.append((_label_of(node)[:node.label_len + 1] + above, _describe_sets(node.data)))
-
-    cdef void _take_entries(self, const Node* node, bytes above):
-        """All entries right below a node, whose name is `above`."""
-        cdef uint32_t slot
-        cdef const Node* child
-        for slot in range(node.child_capacity):
-            child = node.children[slot].node
-            if child != NULL and self._spend() and _is_entry(child):
-                self._take_entry(child, above)
-
-    cdef void _step(self, const Node* node, bytes above, uint8_t left):
-        """Go on below a node with `left` labels of the name left of its own."""
-        cdef const uint8_t* label = self.name_key + self.label_at[left - 1]
-        cdef const Node* child
-        cdef uint32_t slot
-        if left == 1 and _is_star(label):
-            self._take_entries(node, above)
-        elif _is_star(label):
-            for slot in range(node.child_capacity):
-                child = node.children[slot].node
-                if child == NULL or _label_of(child)[1] == 95 or _is_entry(child):      # `_`
-                    continue
-                if not self._spend():
-                    return
-                self._step(child, _label_of(child)[:child.label_len + 1] + above, left - 1)
-        else:
-            child = find_child(self.table, node, label)
-            if child == NULL or not self._spend():
-                return
-            if left > 1:
-                if not _is_entry(child):
-                    self._step(child, _label_of(child)[:child.label_len + 1] + above, left - 1)
-            elif _is_entry(child):
-                self._take_entry(child, above)
-            else:
-                self._take_entries(child, _label_of(child)[:child.label_len + 1] + above)
-
-
-# --- for Python -----------------------------------------------------------------------------------------------------
-
-cdef class NameTable:
-    """One plugin's names: the live table, and beside it, while a snapshot comes in, the next one."""
-
-    def __cinit__(self):
-        self.live = _new_table(int.from_bytes(os.urandom(8), "big"))
-        self.fresh = self.retired = NULL
-        if self.live == NULL:
-            raise MemoryError
-
-    def __dealloc__(self):
-        _free_all(self.live)
-        _free_all(self.fresh)
-        _free_all(self.retired)
-
-    def begin_snapshot(self):
-        """What apply() gets from now on fills a new table beside the live one."""
-        _free_all(self.fresh)
-        self.fresh = _new_table(int.from_bytes(os.urandom(8), "big"))
-        if self.fresh == NULL:
-            raise MemoryError
-
-    def end_snapshot(self):
-        """Swap the new table in. The replaced one is freed by reclaim(), in steps."""
-        if self.fresh == NULL:
-            raise TableError("end of a snapshot that was not begun")
-        _free_all(self.retired)
-        self.retired = self.live
-        self.live = self.fresh
-        self.fresh = NULL
-
-    def reclaim(self, uint32_t budget):
-        """Free up to `budget` names of a replaced table. True: there is more to free."""
-        if self.retired != NULL and _free_some(self.retired, budget):
-            self.retired = NULL
-        return self.retired != NULL
-
-    def apply(self, delta not None):
-        """Apply a delta. Raises TableError with the operation's offset; what stands before it has been applied."""
-        cdef bytearray copy = bytearray(delta)      # also: a Service's block gets its bits of repetition here
-        cdef Reader reader = reader_over(<const uint8_t*>copy, <size_t>len(copy))
-        cdef Table* table = self.live if self.fresh == NULL else self.fresh
-        cdef size_t good = 0
-        cdef Status status
-        with nogil:
-            status = _apply_all(table, &reader, &good)
-        if status == NO_MEMORY:
-            raise MemoryError
-        if status != OK:
-            raise TableError(f"operation {copy[good]} at octet {good} of a delta of {len(copy)} is broken")
-
-    def stats(self):
-        """{names, nodes, octets, serial, synced} of the live table."""
-        return {
-            "names": self.live.names,
-            "nodes": self.live.nodes,
-            "octets": self.live.octets,
-            "serial": self.live.serial,
-            "synced": bool(self.live.is_synced),
-        }
-
-    def find(self, bytes name not None):
-        """Look a canonical wire name up: None outside every zone, else (zone, labels not found, holds data, set
-        types)."""
-        cdef Match match
-        cdef uint8_t name_key[KEY_ROOM]
-        cdef uint8_t label_at[LABELS_MAX]
-        cdef uint8_t count
-        cdef const NameData* data
-        if not is_whole_name(<const uint8_t*>name, <size_t>len(name), True):
-            raise ValueError("not a canonical name on the wire")
-        count = copy_key(<const uint8_t*>name, name_key, label_at)
-        find_name(self.live, name_key, label_at, count, &match)
-        if match.zone == NULL:
-            return None
-        data = match.node.data
-        types = [] if data == NULL else [sets_of(data)[i].rtype for i in range(data.set_count)]
-        return match.zone.name[:match.zone.name_len], match.remaining, data != NULL, types
-
-    def entries(self, bytes name not None, uint32_t limit):
-        """The entries that a name of kube-dns's tree means: itself if it is an ENTRY, those below it if it is a node.
-
-        A label `*` stands for each node that doesn't begin with `_`; as the first label for all entries. At most
-        `limit` names are looked at.
-        """
-        cdef _EntrySearch search = _EntrySearch()
-        cdef uint8_t count
-        if not is_whole_name(<const uint8_t*>name, <size_t>len(name), True):
-            raise ValueError("not a canonical name on the wire")
-        count = copy_key(<const uint8_t*>name, search.name_key, search.label_at)
-        search.table = self.live
-        search.budget = limit
-        search.found = []
-        if count:
-            search._step(self.live.root, b"\0", count)
-        return search.found
-
-    def holds(self, bytes name not None):
-        """What a canonical wire name holds: (flags, sets as in `entries`); None: nothing."""
-        cdef Node* path[LABELS_MAX]
-        cdef uint8_t depth
-        cdef const Node* node
-        if not is_whole_name(<const uint8_t*>name, <size_t>len(name), True):
-            raise ValueError("not a canonical name on the wire")
-        node = _path_to(self.live, <const uint8_t*>name, path, &depth, False)
-        return None if node == NULL or node.data == NULL else (node.data.flags, _describe_sets(node.data))

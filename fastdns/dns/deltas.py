@@ -1,6 +1,6 @@
 """Operations of a name table's delta, as octets: what a name holds from now on, zones, serials.
 
-The format is drawn in fastdns/_trie.pxd. Wire names and packed addresses come in, whoever made them (objects of a cluster, a
+The format is drawn in fastdns/_names.pxd. Wire names and packed addresses come in, whoever made them (objects of a cluster, a
 hosts file, dnsmasq's options); nothing here remembers anything.
 """
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 
 from fastdns import _engine, errors
 from fastdns._counters import WorkerSlot
-from fastdns._inflight import Failure
+from fastdns._exchange import Failure
 from fastdns.config import local, model
 from fastdns.dns import names
 from fastdns.forward import counts as group_counts

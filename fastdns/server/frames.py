@@ -31,7 +31,7 @@ class Kind(enum.IntEnum):
 
     # control -> worker, over the stream
     BEGIN_SNAPSHOT = 1
-    DELTA = 2  # operations of fastdns/_trie.pxd
+    DELTA = 2  # operations of fastdns/_names.pxd
     END_SNAPSHOT = 3
     CAUGHT_UP = 4  # every table's snapshot has been sent
 

@@ -17,7 +17,7 @@ from fastdns.dns import constants, deltas, names, reverse
 
 logger = logging.getLogger(__name__)
 
-# Of fastdns/_trie.pxd and fastdns/_rrset.pxd.
+# Of fastdns/_names.pxd and fastdns/_rrset.pxd.
 MISS_PASSES = 256
 PTR_NXDOMAIN = 64
 NAMELESS = 1024

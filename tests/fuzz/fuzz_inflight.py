@@ -6,7 +6,8 @@ Input: one octet of options, then operations of three octets: what to do, which 
 import contextlib
 import socket
 
-from fastdns._inflight import Asked, Inflight, Policy
+from fastdns._exchange import Policy
+from fastdns._inflight import Asked, Inflight
 
 MILLISECOND = 1_000_000
 ANSWER = b"\300\14\0\1\0\1\0\0\0\36\0\4\300\0\2\1"

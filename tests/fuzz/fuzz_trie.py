@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 
-from fastdns import _trie, errors
+from fastdns import _names, errors
 
 ZONE = b"\7cluster\5local\0"
 SOA = b"\7\2ns\3dns" + b"\x0b\nhostmaster" + bytes(16)
@@ -50,7 +50,7 @@ SEEDS = [
 
 
 def run(data: bytes) -> object:
-    table = _trie.NameTable()
+    table = _names.NameTable()
     exact = (ctypes.c_char * len(data)).from_buffer_copy(data)  # a block of exactly its size: an octet too far is seen
     failed = False
     table.begin_snapshot()

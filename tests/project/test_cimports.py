@@ -17,13 +17,14 @@ ROWS = (
     {"_answer"},
     {"_observe"},
     {"_plan"},
-    {"_local", "_cache", "_inflight", "_askers"},
+    {"_encode", "_cache", "_inflight", "_askers"},
+    {"_decide", "_names"},
     {"_trie", "_stored"},
     {"_rrset"},
-    {"_service", "_reply", "_order", "_rules"},
+    {"_service", "_reply", "_order", "_rules", "_exchange"},
     {"_rewrite", "_questions"},
     {"_message", "_pool"},
-    {"_packet", "_dashed", "_random", "_wheel"},
+    {"_packet", "_dashed", "_random", "_siphash", "_wheel"},
     {"_wire", "_counters", "_coalescing", "_key", "_prefetch", "_sockets"},
 )
 CIMPORT = re.compile(r"^\s*(?:from fastdns\.(_\w+) cimport|cimport fastdns\.(_\w+))", re.MULTILINE)

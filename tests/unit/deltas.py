@@ -3,8 +3,8 @@
 import ipaddress
 import struct
 
+from fastdns._names import Operation
 from fastdns._rrset import Form
-from fastdns._trie import Operation
 
 COREDNS_FLAGS = 0x0400  # AA
 

@@ -15,7 +15,8 @@ from collections.abc import Iterator
 import pytest
 
 from fastdns._counters import Counters, GroupSlot, UpstreamSlot
-from fastdns._inflight import Asked, Failure, Inflight, InflightLimit, Policy
+from fastdns._exchange import Failure, InflightLimit, Policy
+from fastdns._inflight import Asked, Inflight
 from tests.peers.process import CLOSED_PORTS
 
 NAME = b"\x03www\x07example\x03org\x00"

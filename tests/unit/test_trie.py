@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fastdns._names import NameTable
 from fastdns._rrset import Form
-from fastdns._trie import NameTable
 from fastdns.errors import TableError
 from tests.unit import deltas
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from fastdns._names import NameTable
 from fastdns._rrset import DataFlag, Form
-from fastdns._trie import NameTable
 from tests.unit import deltas
 
 A = deltas.record_set(1, Form.FIXED, 30, 1, bytes(4))

@@ -6,7 +6,7 @@ import pytest
 
 from fastdns._counters import BlockSlot, Counters, WorkerSlot, find_type_slot
 from fastdns._engine import Engine
-from fastdns._inflight import Failure
+from fastdns._exchange import Failure
 from fastdns._plan import Manner
 from tests.unit import deltas, engines
 from tests.unit.engines import BLOCK, World

@@ -7,7 +7,7 @@ from enum import IntEnum
 
 import pytest
 
-from fastdns import _rrset, _trie
+from fastdns import _names, _rrset, _trie
 from fastdns.dns import deltas, names
 from tests.unit import deltas as by_hand
 
@@ -61,7 +61,7 @@ def test_addresses_are_kept_once_and_by_family() -> None:
     ],
 )
 def test_a_table_takes_every_set(made: bytes, types: list[int]) -> None:
-    table = _trie.NameTable()
+    table = _names.NameTable()
     table.apply(by_hand.zone("cluster.local") + deltas.put(ZONE, made))
     found = table.find(ZONE)
     assert found is not None

@@ -1,4 +1,4 @@
-"""A name table in plain Python, read from deltas as _trie.pxd draws them: what these tests look at.
+"""A name table in plain Python, read from deltas as _names.pxd draws them: what these tests look at.
 
 It is written from the format alone, so that it is a second reading of it; and it answers a question the slow way.
 """

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastdns import _trie, errors
+from fastdns import _names, errors
 from fastdns.config import model
 from fastdns.kubernetes import objects, skycache, treecache
 from fastdns.kubernetes.objects import Kind
@@ -80,7 +80,7 @@ def test_nonsense_is_survived(items: list[tuple[Kind, dict[str, Any]]], pod_name
             tree.apply(kind, objects.convert(kind, body))
         except errors.ManifestError:
             continue
-    table, compiled = delta.Table(*tree.snapshot()), _trie.NameTable()
+    table, compiled = delta.Table(*tree.snapshot()), _names.NameTable()
     compiled.apply(tree.drain())
     for run in tree.snapshot():
         compiled.apply(run)
@@ -106,7 +106,7 @@ def test_nonsense_is_survived_by_the_names_of_kubedns(items: list[tuple[Kind, di
     said: list[str] = []
     config = model.Kubernetes(zones=("cluster.local.",), dialect=model.Dialect.KUBEDNS)
     cache = skycache.SkyCache(config, clock=lambda: 1.0, complain=said.append)
-    by_deltas, at_once = _trie.NameTable(), _trie.NameTable()
+    by_deltas, at_once = _names.NameTable(), _names.NameTable()
     for run in cache.snapshot():
         by_deltas.apply(run)
     for kind, body in items:

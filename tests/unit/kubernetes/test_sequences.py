@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastdns import _trie
+from fastdns import _names
 from fastdns.kubernetes import objects, treecache
 from fastdns.kubernetes.objects import Kind
 from tests.unit.kubernetes import delta, worlds
@@ -103,7 +103,7 @@ def key_of(one: worlds.Item) -> tuple[Kind, str, str]:
 @given(options, st.lists(step, max_size=25))
 def test_incremental_equals_from_scratch(chosen: dict[str, Any], steps: list[tuple[str, Any]]) -> None:
     tree, known = new_tree(chosen), {}
-    table, compiled = delta.Table(), _trie.NameTable()
+    table, compiled = delta.Table(), _names.NameTable()
     for run in tree.snapshot():
         table.apply(run)
         compiled.apply(run)

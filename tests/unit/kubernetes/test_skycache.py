@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fastdns._trie import NameTable
+from fastdns._names import NameTable
 from fastdns.config import model
 from fastdns.kubernetes import objects, skycache
 from fastdns.kubernetes.objects import Kind

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from fastdns import _trie
-from fastdns._trie import Operation
+from fastdns import _names
+from fastdns._names import Operation
 from fastdns.config import model
 from fastdns.dns import deltas, names
 from fastdns.server import hosts
@@ -127,7 +127,7 @@ def test_a_list_of_names_to_block_is_read_in_seconds(path: pathlib.Path) -> None
     path.write_text("".join(f"0.0.0.0 ads{number}.example\n" for number in range(count)) + "192.0.2.1 a\n" * count)
     source = serve(path)
     began = time.process_time()
-    table = _trie.NameTable()
+    table = _names.NameTable()
     for delta in source.start():
         table.apply(delta)
     assert time.process_time() - began < 30, "time grows with the square of the names"

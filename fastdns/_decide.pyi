@@ -1,4 +1,4 @@
-"""Answers from a name table: the outcome decided, its record sets collected, the message written."""
+"""Which answer a name table owes to a question: the outcome, and the record sets that say so."""
 
 import enum
 

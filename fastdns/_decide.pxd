@@ -1,4 +1,4 @@
-"""Answers from a name table: the outcome decided, its record sets collected, the message written."""
+"""Which answer a name table owes to a question: the outcome, and the record sets that say so."""
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
@@ -6,7 +6,6 @@ from fastdns._packet cimport KEY_ROOM, Query
 from fastdns._rrset cimport NameData, RecordSet
 from fastdns._service cimport Asked, ServiceWalk
 from fastdns._trie cimport Table, Walk, Zone
-from fastdns._wire cimport Writer
 
 cpdef enum Outcome:
     PASS = 0                # the table has no zone for the name
@@ -20,18 +19,6 @@ cpdef enum Outcome:
 
 cdef enum:
     CHAIN_MAX = 11          # CNAMEs in a row, as CoreDNS
-
-cdef struct TtlBounds:      # what a cache in front of the table makes of TTLs; low above high: nothing
-    uint32_t low
-    uint32_t high
-
-cdef struct Limits:         # of one answer
-    size_t size             # octets
-    uint16_t udp_max        # what OPT says
-    uint32_t rotation       # how far address records are turned
-    bint without_opt        # though the query had one
-    TtlBounds success
-    TtlBounds denial
 
 cdef struct Finding:
     # What was decided about a question, with the record sets that say so; good until the table changes.
@@ -58,4 +45,3 @@ cdef struct Finding:
 
 cdef void find_answer(const Table* table, const Query* query, const Walk* begun, Finding* finding) noexcept nogil
 cdef bint is_known(const Table* table, const uint8_t* name) noexcept nogil
-cdef void write_finding(Writer* writer, const Query* query, const Finding* finding, const Limits* limits) noexcept nogil

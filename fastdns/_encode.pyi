@@ -1,0 +1,1 @@
+"""The message that a decision about a name becomes."""
