@@ -21,8 +21,14 @@ cdef extern from * nogil:
         __uint128_t product = (__uint128_t)left * right;
         return (uint64_t)product ^ (uint64_t)(product >> 64);
     }
+    #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    #define fastdns_first_of(word, count) ((word) & (UINT64_MAX << (64 - 8 * (count))))
+    #else
+    #define fastdns_first_of(word, count) ((word) & (UINT64_MAX >> (64 - 8 * (count))))
+    #endif
     """
     uint64_t _fold "fastdns_fold" (uint64_t left, uint64_t right)       # both halves of the product, one over the other
+    uint64_t _first_of "fastdns_first_of" (uint64_t word, size_t count)     # its first 1..8 octets, zeros behind them
 
 
 cdef inline uint64_t _load_eight(const uint8_t* octets) noexcept nogil:
@@ -33,7 +39,7 @@ cdef inline uint64_t _load_eight(const uint8_t* octets) noexcept nogil:
 
 cdef inline uint64_t _load_word(const uint8_t* octets, size_t size) noexcept nogil:
     """The first of `size` octets (at least one) as a word, zeros behind them. Eight are read however few they are."""
-    return _load_eight(octets) & (<uint64_t>-1 >> (64 - 8 * min(size, <size_t>8)))
+    return _first_of(_load_eight(octets), min(size, <size_t>8))
 
 
 cdef inline uint64_t _head_of(const uint8_t* label) noexcept nogil:
