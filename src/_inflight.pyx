@@ -8,7 +8,7 @@ Lists are linked by the index of a question, NOTHING ends them; nothing is alloc
 
 import socket as sockets
 
-from fastdns import _exchange
+from fastdns._exchange import Failure as Failures
 
 cimport cython
 from libc.errno cimport errno
@@ -386,7 +386,7 @@ cdef class Inflight:
             return None
         if event == EVENT_REPLY:
             return answered.slot, answered.upstream, answered.wire[:answered.wire_len]
-        return answered.slot, answered.upstream, _exchange.Failure(answered.failure)
+        return answered.slot, answered.upstream, Failures(answered.failure)
 
     def retry(self, uint32_t slot, *, uint64_t now_ns, bint without_edns=False):
         return bool(self.retry_question(slot, without_edns, now_ns))
