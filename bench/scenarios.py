@@ -174,11 +174,11 @@ def workers(world: World) -> Scenario:
     ready = world.question(world.services // 2, A)
     entrants = []
     for count in (1, 2):
-        plural = f"{count} worker{'s' * (count > 1)}"
+        size = f"{count} worker{'s' * (count > 1)}"
         maker = servers.fastdns(servers.cluster_corefile, workers=count)
         entrants += [
-            Entrant(f"fastdns, {plural}", maker, ready, watches=True, spread=True),
-            Entrant(f"knot, {plural}", functools.partial(servers.knot, workers=count), ready, spread=True),
+            Entrant(f"fastdns, {size}", maker, ready, watches=True, spread=True),
+            Entrant(f"knot, {size}", functools.partial(servers.knot, workers=count), ready, spread=True),
         ]
     return Scenario(
         name="workers",

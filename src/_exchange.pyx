@@ -24,6 +24,16 @@ from fastdns._wire cimport load_u16, store_u16
 cdef uint64_t REST = 20000000                   # before the system is asked for room again
 
 
+cdef inline void append(Table* table, uint32_t* first, uint32_t* last, uint32_t slot) noexcept nogil:
+    """Put a question at the end of a list."""
+    table.known.questions[slot].next = NOTHING
+    if first[0] == <uint32_t>NOTHING:
+        first[0] = slot
+    else:
+        table.known.questions[last[0]].next = slot
+    last[0] = slot
+
+
 # --- by time ---------------------------------------------------------------------------------------------------------
 
 cdef void fire_timers(Table* table, uint64_t now_ns) noexcept nogil:
@@ -178,12 +188,7 @@ cdef void fail_try(Table* table, uint32_t slot, Failure failure, uint64_t now_ns
 cdef void fail_question(Table* table, uint32_t slot) noexcept nogil:
     cdef Question* question = &table.known.questions[slot]
     question.state = FAILED
-    question.next = NOTHING
-    if table.failed_first == <uint32_t>NOTHING:
-        table.failed_first = slot
-    else:
-        table.known.questions[table.failed_last].next = slot
-    table.failed_last = slot
+    append(table, &table.failed_first, &table.failed_last, slot)
 
 
 cdef void rest_question(Table* table, uint32_t slot, uint64_t now_ns) noexcept nogil:
@@ -199,12 +204,7 @@ cdef void enqueue(Table* table, uint32_t slot) noexcept nogil:
     cdef Question* question = &table.known.questions[slot]
     cdef Upstream* upstream = &table.upstreams[question.upstream]
     question.state = QUEUED
-    question.next = NOTHING
-    if upstream.first == <uint32_t>NOTHING:
-        upstream.first = slot
-    else:
-        table.known.questions[upstream.last].next = slot
-    upstream.last = slot
+    append(table, &upstream.first, &upstream.last, slot)
     if not upstream.is_pending:
         upstream.is_pending = True
         table.pending[table.pending_count] = question.upstream

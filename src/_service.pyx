@@ -32,7 +32,6 @@ cdef enum:
     LABEL_MAX = 63
     UNDERSCORE = 95
     DASH = 45
-    PORTS_MAX = 255
     POINTER = 0xC000
     DASHED_MAX = 15         # "255-255-255-255"
     PORTS_COMPARED = 16     # of a group; among more, equal numbers are taken for granted
