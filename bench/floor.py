@@ -1,4 +1,7 @@
-"""The floor as a process: `python -m bench.floor echo --port P` or `forward --port P --upstream Q`."""
+"""The floor as a process: `python -m bench.floor echo --port P` or `forward --port P --upstream Q`.
+
+What `forward` sends on to has to listen before it is asked: libuv ends the poll of a socket at its first error, "refused" too.
+"""
 
 from __future__ import annotations
 

@@ -174,15 +174,17 @@ def test_percentiles_are_read_from_buckets() -> None:
 # --- the floor ---
 @pytest.fixture
 def floor(tmp_path: pathlib.Path) -> Iterator[Callable[..., int]]:
-    """Starts `python -m bench.floor`; gives its port."""
-    from bench import ports, process, servers
+    """Starts `python -m bench.floor`; gives its port once it answers."""
+    from bench import load, ports, process, scenarios, servers
 
     running = []
 
     def start(*arguments: str) -> int:
         port = ports.free_port()
         command = servers.python("-m", "bench.floor", *arguments, "--port", str(port))
-        running.append(process.start("floor", command, core=process.cores()[0], folder=tmp_path))
+        one = process.start("floor", command, core=process.cores()[0], folder=tmp_path)
+        running.append(one)
+        load.first_right_answer(port, scenarios.ECHO_QUESTION, since=one.started, timeout=20, check=one.check)
         return port
 
     yield start
@@ -190,19 +192,10 @@ def floor(tmp_path: pathlib.Path) -> Iterator[Callable[..., int]]:
         one.stop()
 
 
-def first_answer(port: int) -> None:
-    import time
-
-    from bench import load, scenarios
-
-    load.first_right_answer(port, scenarios.ECHO_QUESTION, since=time.monotonic(), timeout=20)
-
-
 def test_echo_answers_with_an_address_record(floor: Any) -> None:
     from bench import load
 
     port = floor("echo", "--extra", "16")
-    first_answer(port)
     question = questions(1)[0]
     answer = load.ask_once(port, question)
     assert (
@@ -212,9 +205,7 @@ def test_echo_answers_with_an_address_record(floor: Any) -> None:
 
 
 def test_forwarder_gives_each_asker_its_own_id_back(floor: Any) -> None:
-    echo = floor("echo")
-    port = floor("forward", "--upstream", str(echo))
-    first_answer(port)
+    port = floor("forward", "--upstream", str(floor("echo")))
     result = ask(port, questions(100), seconds=10.0, limit=1000, window=100, wait=True)
     assert (result.sent, result.answered, result.stray) == (1000, 1000, 0)
 
