@@ -31,8 +31,8 @@ if typing.TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-LOOK = 0.1  # seconds between looks at who has caught up
-ALIVE = 10  # looks between signs of life
+LOOK = 0.1  # seconds between looks at who has caught up, while somebody hasn't
+BEAT = 1.0  # between signs of life
 ADOPTION_TIMEOUT = 60.0
 
 
@@ -61,7 +61,7 @@ class Control:
         self._links: set[publish.Link] = set()
         self._verdict: asyncio.Future[str] | None = None
         self._status: str | None = None
-        self._looks = 0
+        self._next_look: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -78,7 +78,7 @@ class Control:
             self._start_kubedns(self._setup.source)
         loop.add_reader(self._channel.fileno(), self._on_message)
         reloading = loop.create_task(self._reloader.run())
-        self._look()
+        self._beat()
         await self._ended
         reloading.cancel()
         await asyncio.gather(*(one.stop() for one in self._clusters.values()), return_exceptions=True)
@@ -166,6 +166,7 @@ class Control:
                 on_close=self._on_link_closed,
             )
         )
+        self._look()
 
     def _on_link_closed(self, link: publish.Link) -> None:
         """If the worker lives, it has refused what came: it is asked to be connected again."""
@@ -175,19 +176,28 @@ class Control:
 
     # --- what the supervisor hears ------------------------------------------------------------------------------------
 
+    def _beat(self) -> None:
+        asyncio.get_running_loop().call_later(BEAT, self._beat)
+        self._look()
+        self._tell(Kind.ALIVE)
+
     def _look(self) -> None:
-        asyncio.get_running_loop().call_later(LOOK, self._look)
+        """Tell the supervisor who is unready, and look again soon while somebody has not caught up."""
         for link in list(self._links):  # one whose worker is gone leaves them meanwhile
             link.check_synced()
-        status = ",".join(self._find_unready())
+        self._tell_status(",".join(self._find_unready()))
+        if self._next_look is not None:
+            self._next_look.cancel()
+            self._next_look = None
+        if self._status or not all(link.is_caught_up for link in self._links):
+            self._next_look = asyncio.get_running_loop().call_later(LOOK, self._look)
+
+    def _tell_status(self, status: str) -> None:
         if status != self._status:
             self._status = status
             self._tell(Kind.STATUS, status.encode())
             if not status:
                 gc.freeze()  # a collection of all that a list made would hold updates up for 90 ms at 10,000 Services
-        self._looks += 1
-        if self._looks % ALIVE == 0:
-            self._tell(Kind.ALIVE)
 
     def _find_unready(self) -> Iterator[str]:
         serving = compiler.find_clusters(self._configs[self._serving])

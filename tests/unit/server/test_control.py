@@ -41,3 +41,30 @@ def test_workers_that_are_gone_do_not_keep_the_others_from_their_records() -> No
 
     with contextlib.ExitStack() as stop:
         asyncio.run(main(stop))
+
+
+def test_nobody_is_looked_at_while_all_have_their_records() -> None:
+    """Looks cost idle nodes power, and busy ones an answer's time: they end once nothing is waited for."""
+
+    async def main(channel: frames.Channel, end: socket.socket, reader: Reader) -> None:
+        setup = control.Setup(model.Config((), ""), 1, sources.Corefile(), "", worker.Options())
+        one = control.Control(setup, channel)
+        one._look()
+        assert one._next_look is None
+        source = Source(b"delta", is_synced=False)
+        link = publish.Link(
+            end, generation=1, index=0, tables=[(CLUSTER, source)], is_fresh=False, on_close=one._on_link_closed
+        )
+        one._links = {link}
+        one._look()
+        assert one._next_look is not None
+        source.is_synced = True
+        async with asyncio.timeout(10):
+            await reader.until(Kind.END_SNAPSHOT)  # sent by the next look
+            while one._next_look is not None:
+                await asyncio.sleep(0.01)
+        link.close()
+
+    with contextlib.ExitStack() as stop:
+        ours, _theirs, end, reader = (stop.enter_context(one) for _ in range(2) for one in socket.socketpair())
+        asyncio.run(main(frames.Channel(ours), end, Reader(reader)))
