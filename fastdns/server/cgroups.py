@@ -20,7 +20,7 @@ def find_folders(root: pathlib.Path, membership: pathlib.Path, *, controller: st
         own = pathlib.PurePosixPath(path.lstrip("/"))
         folders += [base / part for part in (own, *own.parents) if ".." not in part.parts]
     # Inside a container the path is often that of the host, and the container's own limit stands at the root.
-    return [*folders, root, root / controller]
+    return list(dict.fromkeys([*folders, root, root / controller]))
 
 
 def read_lines(path: pathlib.Path) -> list[str]:

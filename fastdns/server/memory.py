@@ -10,6 +10,7 @@ from fastdns.server import cgroups
 HIGH = 0.9  # of the limit: caches are cut, once a second as long as it lasts
 LOW = 0.8  # they grow no further
 NEAR = 0.5  # from here on it matters what the kernel could take back
+LIMITS = ("memory.max", "memory.limit_in_bytes")  # of version 2 and 1
 UNLIMITED = 1 << 60  # version 1 says nearly 2 ** 63 octets where there is no limit
 
 
@@ -28,34 +29,38 @@ class Use(typing.NamedTuple):
 
 
 class Memory:
-    """The limits of our cgroup and those above it. Files are read at each question, since limits may change."""
+    """The limits of our cgroup and those above it. They are read at each question, since they may change.
+
+    Workers ask between two batches of queries: files that aren't there are not looked for again.
+    """
 
     def __init__(self, root: pathlib.Path = cgroups.CGROUPS, membership: pathlib.Path = cgroups.MEMBERSHIP) -> None:
-        self._folders = cgroups.find_folders(root, membership, controller="memory")
+        folders = cgroups.find_folders(root, membership, controller="memory")
+        self._limits = [path for folder in folders for name in LIMITS if (path := folder / name).exists()]
 
     def limit(self) -> int:
         """The tightest limit, in octets; 0 without one."""
-        return min(filter(None, map(_read_limit, self._folders)), default=0)
+        return min(filter(None, map(_read_limit, self._limits)), default=0)
 
     def use(self) -> Use:
         """Of the limit that is the nearest; all 0 without one."""
-        return max(map(_read_use, self._folders), key=lambda use: use.share, default=Use(0, 0))
+        return max(map(_read_use, self._limits), key=lambda use: use.share, default=Use(0, 0))
 
 
-def _read_limit(folder: pathlib.Path) -> int:
-    """memory.max (version 2), or memory.limit_in_bytes (version 1)."""
-    limit = _read_number(folder / "memory.max") or _read_number(folder / "memory.limit_in_bytes")
+def _read_limit(path: pathlib.Path) -> int:
+    limit = _read_number(path)
     return limit if limit < UNLIMITED else 0
 
 
-def _read_use(folder: pathlib.Path) -> Use:
-    """Files that nobody has used for a while don't count: the kernel drops them first.
+def _read_use(path: pathlib.Path) -> Use:
+    """What is used beside this limit. Files that nobody has used for a while don't count: the kernel drops them first.
 
     They are counted in memory.stat, which costs the kernel a sum over all processors: it is read only when it matters.
     """
-    limit = _read_limit(folder)
+    limit = _read_limit(path)
     if not limit:
         return Use(0, 0)
+    folder = path.parent
     used = _read_number(folder / "memory.current") or _read_number(folder / "memory.usage_in_bytes")
     if used < NEAR * limit:
         return Use(used, limit)
