@@ -31,6 +31,7 @@ cdef class Coalescing:
         """A batch of `count` datagrams (at least one) came at `now_ns`."""
         cdef uint64_t elapsed_ns = now_ns - self.since_ns
         self.arrived += count
+        self.holds += self.should_hold(count)
         if elapsed_ns < self.lasts_ns:
             return
         if elapsed_ns > 2 * self.lasts_ns:      # a pause: how dense the others are doesn't show
@@ -39,10 +40,13 @@ cdef class Coalescing:
             self._end_phase(elapsed_ns // self.arrived)
         self.since_ns = now_ns
         self.arrived = 0
+        self.holds = 0
 
     cdef void _end_phase(self, uint64_t gap_ns) noexcept nogil:
         """Choose the next phase; `gap_ns` lay between two datagrams in this one."""
-        if self.phase == TRY:
+        if self.phase == TRY and self.holds * self.hold_ns < TRYING_NS // 4:
+            self._measure(0)                    # full batches: the trial shows nothing, and holding would spare nothing
+        elif self.phase == TRY:
             self._end_trial(gap_ns <= self.gap_ns + self.gap_ns // 4)
         elif self.phase == REST or not self._is_worth(gap_ns):
             self._measure(0)

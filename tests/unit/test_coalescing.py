@@ -86,6 +86,15 @@ def test_full_batches_are_not_held() -> None:
     assert clock.sleeps == 0
 
 
+def test_sparse_arrivals_after_full_batches_are_not_held() -> None:
+    """A trial in which every batch was full has shown nothing."""
+    for seconds in (0.1, 0.3, 1):
+        clock = Clock()
+        clock.run(seconds, lambda has_slept: (40_000, 16))
+        clock.run(1, open_loop(20_000))
+        assert clock.sleeps == 0
+
+
 def test_never_with_no_time_to_hold() -> None:
     clock = Clock(hold_ns=0)
     clock.run(1, open_loop(50_000))
