@@ -17,9 +17,6 @@ from fastdns._packet cimport (
 from fastdns._rewrite cimport Writing, start_stored, write_records
 from fastdns._wire cimport Reader, Writer, load_u16, load_u32, read_u16, reader_over, writer_over
 
-cdef enum:
-    SIG = 24
-
 
 # --- choosing what is kept --------------------------------------------------------------------------------------------
 
