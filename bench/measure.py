@@ -129,7 +129,7 @@ def measure(
         runner.client.run(seconds=0.1, window=16, wait=True, salt=salt ^ (1 << 31) if asking.fresh else None)
         before = runner.running.cpu_ns()
         result = runner.client.run(
-            seconds=seconds,
+            seconds=min(seconds, asking.seconds),
             window=asking.window,
             rate=asking.rate,
             wait=asking.wait,
