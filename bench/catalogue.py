@@ -16,18 +16,20 @@ BY_NAME_ONLY = ("scale-100k",)  # takes minutes and some GiB: `all` leaves it ou
 def runners(bench: Bench) -> dict[str, Callable[[], Outcome]]:
     """What runs each scenario; nothing is made or started before it is called."""
     found: dict[str, Callable[[], Outcome]] = {}
-    for name, make in all_scenarios(bench.world, bench.coredns).items():
+    made = all_scenarios(bench.world, bench.coredns)
+    for name, make in made.items():
         found[name] = lambda make=make: measure.run_scenario(bench, make())  # type: ignore[misc]
     cluster: dict[str, Callable[..., Outcome]] = {
         "tcp": transports.run,
         "start": startup.run_starts,
         "update": startup.run_updates,
         "churn": churn.run,
-        "limit": rates.run_limits,
         "dnsperf": rates.run_dnsperf,
     }
     for name, run in cluster.items():
         found[name] = lambda run=run: run(bench, hit(bench.world, bench.coredns))  # type: ignore[misc]
+    for name, scenario in (("limit", "hit"), ("workers-limit", "workers")):
+        found[name] = lambda name=name, make=made[scenario]: rates.run_limits(bench, make(), name)  # type: ignore[misc]
     found["chain"] = lambda: chain.run(bench)
     found["in-flight"] = lambda: flight.run(bench, miss(bench.coredns))
     for name, sizes in SCALE_SIZES.items():

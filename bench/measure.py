@@ -113,6 +113,10 @@ def warm(client: load.Client, count: int) -> None:
         client.run(seconds=30.0, window=32, limit=count, wait=True)
 
 
+def load_cores(scenario: Scenario) -> set[int]:
+    return set(process.USABLE) if scenario.spread else {process.cores()[1]}
+
+
 def measure(
     runner: Runner,
     asking: Asking,
@@ -125,7 +129,7 @@ def measure(
 ) -> Sample:
     """One round, from the load's core; in `table`, or the one of the asking. `by_process`: also what the process that
     was busiest has spent."""
-    with process.affinity(set(process.USABLE) if scenario.spread else {process.cores()[1]}):
+    with process.affinity(load_cores(scenario)):
         runner.client.run(seconds=0.1, window=16, wait=True, salt=salt ^ (1 << 31) if asking.fresh else None)
         before = runner.running.cpu_ns()
         result = runner.client.run(

@@ -17,6 +17,7 @@ from bench.world import AAAA, PTR, SRV, A
 
 SEARCH_STEPS = 7
 SEARCH_TRIES = 3  # a moment in which the machine did something else isn't the server's limit
+SEARCHES = 3
 OUTSTANDING = 8192
 TIMEOUT = 0.3  # seconds; at these rates what comes later has been lost
 QTYPES = {A: "A", AAAA: "AAAA", PTR: "PTR", SRV: "SRV"}
@@ -25,20 +26,23 @@ PERF_OPTIONS = ("-q", "4096", "-c", "4", "-t", "1")
 
 
 # --- the highest rate ---
-def run_limits(bench: Bench, scenario: Scenario) -> Outcome:
-    """Search each server's highest rate without loss, in halves below one and a half times its saturated rate."""
+def run_limits(bench: Bench, scenario: Scenario, name: str) -> Outcome:
+    """Search each server's highest rate without loss, in halves below one and a half times its saturated rate; some times,
+    in turns."""
     with measure.started(bench, scenario) as (outcome, _, runners):
-        outcome.scenario, outcome.title = "limit", f"{scenario.title}: the highest rate at which nothing is lost"
-        for runner in runners:
-            saturated = measure.measure(runner, Asking("saturated"), seconds=bench.seconds, scenario=scenario)
-            high = 1.5 * saturated.figures["rate"]
-
-            def holds(rate: float, client: load.Client = runner.client) -> bool:
-                return is_lossless(client, rate, bench.seconds)
-
-            outcome.samples.append(Sample(runner.name, "no loss", {"limit": highest(holds, high)}))
-            bench.say(f"limit: {runner.name} {outcome.samples[-1].figures['limit']:,.0f} q/s")
+        outcome.scenario, outcome.title = name, f"{scenario.title}: the highest rate at which nothing is lost"
+        for _ in range(SEARCHES):
+            for runner in runners:
+                outcome.samples.append(search_limit(runner, bench.seconds, scenario))
+                bench.say(f"{name}: {runner.name} {outcome.samples[-1].figures['limit']:,.0f} q/s")
     return outcome
+
+
+def search_limit(runner: Runner, seconds: float, scenario: Scenario) -> Sample:
+    saturated = measure.measure(runner, Asking("saturated"), seconds=seconds, scenario=scenario)
+    with process.affinity(measure.load_cores(scenario)):
+        limit = highest(lambda rate: is_lossless(runner.client, rate, seconds), 1.5 * saturated.figures["rate"])
+    return Sample(runner.name, "no loss", {"limit": limit})
 
 
 def highest(holds: Callable[[float], bool], high: float) -> float:
@@ -55,11 +59,10 @@ def highest(holds: Callable[[float], bool], high: float) -> float:
 
 def is_lossless(client: load.Client, rate: float, seconds: float) -> bool:
     """True: of some tries in one everything was sent at this rate, and answered."""
-    with process.affinity({process.cores()[1]}):
-        for _ in range(SEARCH_TRIES):
-            result = client.run(seconds=seconds, rate=rate, window=OUTSTANDING, timeout=TIMEOUT)
-            if result.lost == 0 and result.sent >= 0.98 * rate * seconds:
-                return True
+    for _ in range(SEARCH_TRIES):
+        result = client.run(seconds=seconds, rate=rate, window=OUTSTANDING, timeout=TIMEOUT)
+        if result.lost == 0 and result.sent >= 0.98 * rate * seconds:
+            return True
     return False
 
 
