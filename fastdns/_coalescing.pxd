@@ -13,7 +13,8 @@ cdef class Coalescing:
     cdef uint64_t since_ns              # when the phase began
     cdef uint64_t lasts_ns              # how long it takes, at least
     cdef uint64_t arrived               # datagrams in it
-    cdef uint64_t holds                 # in it
+    cdef uint64_t batches               # in it
+    cdef uint64_t holds                 # after so many of them
     cdef uint64_t gap_ns                # between two datagrams, as measured
     cdef uint64_t rest_ns               # of the next rest
     cdef uint32_t windows               # in a row in which holding was worth it: measured, or held in

@@ -31,6 +31,7 @@ cdef class Coalescing:
         """A batch of `count` datagrams (at least one) came at `now_ns`."""
         cdef uint64_t elapsed_ns = now_ns - self.since_ns
         self.arrived += count
+        self.batches += 1
         self.holds += self.should_hold(count)
         if elapsed_ns < self.lasts_ns:
             return
@@ -39,12 +40,11 @@ cdef class Coalescing:
         else:
             self._end_phase(elapsed_ns // self.arrived)
         self.since_ns = now_ns
-        self.arrived = 0
-        self.holds = 0
+        self.arrived = self.batches = self.holds = 0
 
     cdef void _end_phase(self, uint64_t gap_ns) noexcept nogil:
         """Choose the next phase; `gap_ns` lay between two datagrams in this one."""
-        if self.phase == TRY and self.holds * self.hold_ns < TRYING_NS // 4:
+        if self.phase == TRY and self.holds * 4 < self.batches:
             self._measure(0)                    # full batches: the trial shows nothing, and holding would spare nothing
         elif self.phase == TRY:
             self._end_trial(gap_ns <= self.gap_ns + self.gap_ns // 4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import typing
 
@@ -36,7 +37,7 @@ class Memory:
 
     def __init__(self, root: pathlib.Path = cgroups.CGROUPS, membership: pathlib.Path = cgroups.MEMBERSHIP) -> None:
         folders = cgroups.find_folders(root, membership, controller="memory")
-        self._limits = [path for folder in folders for name in LIMITS if (path := folder / name).exists()]
+        self._limits = [path for folder in folders for name in LIMITS if os.path.exists(path := folder / name)]
 
     def limit(self) -> int:
         """The tightest limit, in octets; 0 without one."""
