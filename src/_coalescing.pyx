@@ -44,7 +44,7 @@ cdef class Coalescing:
 
     cdef void _end_phase(self, uint64_t gap_ns) noexcept nogil:
         """Choose the next phase; `gap_ns` lay between two datagrams in this one."""
-        if self.phase == TRY and self.holds * 4 < self.batches:
+        if self.phase == TRY and self.holds * 8 < self.batches:
             self._measure(0)                    # full batches: the trial shows nothing, and holding would spare nothing
         elif self.phase == TRY:
             self._end_trial(gap_ns <= self.gap_ns + self.gap_ns // 4)
