@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 from collections.abc import Iterator
 
 from bench import load, ports, process, surroundings
@@ -147,21 +148,20 @@ def measure(
 
 
 def load_figures(result: load.Result, spent: dict[int, int], *, negative: bool = False) -> dict[str, float]:
-    """CPU (user and system time of all processes and threads) per answered query, rate, losses, latency.
+    """CPU (user and system time of all processes and threads) per answered query, rate, losses, latency if there were answers.
 
     Wrong is another rcode than NOERROR, or no answer record; see Scenario.negative.
     """
     right = ("NOERROR", "NXDOMAIN") if negative else ("NOERROR",)
     wrong = result.answered - sum(result.rcodes.get(name, 0) for name in right) + (0 if negative else result.empty)
+    latency = {"p50": result.p50, "p99": result.p99, "p999": result.p999}
     return {
         "cpu_us": sum(spent.values()) / 1000 / max(1, result.answered),
         "rate": result.rate,
         "sent": result.sent,
         "lost": result.lost,
         "wrong": wrong,
-        "p50": result.p50,
-        "p99": result.p99,
-        "p999": result.p999,
+        **(latency if result.answered else {}),
     }
 
 
@@ -179,4 +179,4 @@ def describe(sample: Sample) -> str:
     lost, wrong = int(figures["lost"]), int(figures["wrong"])
     trouble = f", {lost} lost" * bool(lost) + f", {wrong} wrong" * bool(wrong)
     cpu = f"{figures['cpu_us']:.2f} µs/query, {figures['rate']:,.0f} q/s"
-    return f"{sample.server} {cpu}, p99 {figures['p99']:.0f} µs{trouble}"
+    return f"{sample.server} {cpu}, p99 {figures.get('p99', math.inf):.0f} µs{trouble}"
