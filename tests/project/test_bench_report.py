@@ -34,6 +34,24 @@ def test_rounds_become_one_figure() -> None:
     assert one.ratio("fastdns", "floor", "saturated") is None
 
 
+def test_a_round_without_answers_has_no_latency() -> None:
+    """Its percentiles would be the least of all rounds."""
+    from bench import measure
+    from bench.load import Result
+
+    rounds = [
+        Result(
+            sent=9, answered=answered, lost=9 - answered, stray=0, empty=0, octets=0, seconds=1.0,
+            rcodes={"NOERROR": answered}, p50=p99, p99=p99, p999=p99, worst=p99,
+        )
+        for answered, p99 in ((9, 70.0), (0, 0.0), (9, 50.0))
+    ]  # fmt: skip
+    one = Outcome("hit", "names", samples=[Sample("fastdns", "", measure.load_figures(it, {})) for it in rounds])
+    assert one.figure("fastdns", "", "p99") == 50.0
+    assert one.figure("fastdns", "", "lost") == 9.0
+    assert "inf µs, 9 lost" in measure.describe(one.samples[1])
+
+
 def test_waits_have_percentiles_and_gaps() -> None:
     figures = waits("fastdns", "update", [*(n / 1000 for n in range(1, 101)), None]).figures
     assert figures["shown_p50_ms"] == 51.0
