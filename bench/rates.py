@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from bench import load, measure, process
 from bench.measure import Runner
 from bench.results import Outcome, Sample
-from bench.scenarios import Asking, Scenario
+from bench.scenarios import SATURATED, Scenario
 from bench.servers import executable
 from bench.surroundings import Bench
 from bench.world import AAAA, PTR, SRV, A
@@ -39,7 +39,7 @@ def run_limits(bench: Bench, scenario: Scenario, name: str) -> Outcome:
 
 
 def search_limit(runner: Runner, seconds: float, scenario: Scenario) -> Sample:
-    saturated = measure.measure(runner, Asking("saturated"), seconds=seconds, scenario=scenario)
+    saturated = measure.measure(runner, SATURATED, seconds=seconds, scenario=scenario)
     with process.affinity(measure.load_cores(scenario)):
         limit = highest(lambda rate: is_lossless(runner.client, rate, seconds), 1.5 * saturated.figures["rate"])
     return Sample(runner.name, "no loss", {"limit": limit})

@@ -21,7 +21,7 @@ cdef class Coalescing:
 
     cdef void note_batch(self, uint32_t count, uint64_t now_ns) noexcept nogil
     cdef void _end_phase(self, uint64_t gap_ns) noexcept nogil
-    cdef void _end_trial(self, bint went_well) noexcept nogil
+    cdef void _end_trial(self, uint64_t gap_ns) noexcept nogil
     cdef void _measure(self, uint32_t windows) noexcept nogil
     cdef void _begin_phase(self, Phase phase, uint64_t lasts_ns) noexcept nogil
     cdef bint _is_worth(self, uint64_t gap_ns) noexcept nogil

@@ -8,6 +8,7 @@ cdef enum:
     MEASURING_NS = 20_000_000
     DENSE_WINDOWS = 3                   # measured so in a row: one may be a client's that was held up, and catches up
     TRYING_NS = 10_000_000
+    TRIED = 8                           # one of so many batches was held, at least
     HOLDING_NS = 5_000_000
     HOLD_WINDOWS = 50                   # in a row; then it is measured again without holding
     REST_MIN_NS = 20_000_000
@@ -44,10 +45,8 @@ cdef class Coalescing:
 
     cdef void _end_phase(self, uint64_t gap_ns) noexcept nogil:
         """Choose the next phase; `gap_ns` lay between two datagrams in this one."""
-        if self.phase == TRY and self.holds * 8 < self.batches:
-            self._measure(0)                    # full batches: the trial shows nothing, and holding would spare nothing
-        elif self.phase == TRY:
-            self._end_trial(gap_ns <= self.gap_ns + self.gap_ns // 4)
+        if self.phase == TRY:
+            self._end_trial(gap_ns)
         elif self.phase == REST or not self._is_worth(gap_ns):
             self._measure(0)
         elif self.phase == HOLD:
@@ -60,10 +59,12 @@ cdef class Coalescing:
             if self.windows == <uint32_t>DENSE_WINDOWS:
                 self._begin_phase(TRY, TRYING_NS)
 
-    cdef void _end_trial(self, bint went_well) noexcept nogil:
-        """Hold, if it slowed nobody down."""
+    cdef void _end_trial(self, uint64_t gap_ns) noexcept nogil:
+        """Hold, if it slowed nobody down. Full batches are never held: among them it has shown nothing."""
         self.windows = 0
-        if went_well:
+        if self.holds * TRIED < self.batches:
+            self._measure(0)
+        elif gap_ns <= self.gap_ns + self.gap_ns // 4:
             self._begin_phase(HOLD, HOLDING_NS)
             self.rest_ns = REST_MIN_NS
         else:

@@ -11,7 +11,10 @@ from fastdns.server import cgroups
 HIGH = 0.9  # of the limit: caches are cut, once a second as long as it lasts
 LOW = 0.8  # they grow no further
 NEAR = 0.5  # from here on it matters what the kernel could take back
-LIMITS = ("memory.max", "memory.limit_in_bytes")  # of version 2 and 1
+USAGE = {
+    "memory.max": "memory.current",
+    "memory.limit_in_bytes": "memory.usage_in_bytes",
+}  # by limit; of version 2 and 1
 UNLIMITED = 1 << 60  # version 1 says nearly 2 ** 63 octets where there is no limit
 
 
@@ -37,7 +40,7 @@ class Memory:
 
     def __init__(self, root: pathlib.Path = cgroups.CGROUPS, membership: pathlib.Path = cgroups.MEMBERSHIP) -> None:
         folders = cgroups.find_folders(root, membership, controller="memory")
-        self._limits = [path for folder in folders for name in LIMITS if os.path.exists(path := folder / name)]
+        self._limits = [path for folder in folders for name in USAGE if os.path.exists(path := folder / name)]
 
     def limit(self) -> int:
         """The tightest limit, in octets; 0 without one."""
@@ -61,11 +64,10 @@ def _read_use(path: pathlib.Path) -> Use:
     limit = _read_limit(path)
     if not limit:
         return Use(0, 0)
-    folder = path.parent
-    used = _read_number(folder / "memory.current") or _read_number(folder / "memory.usage_in_bytes")
+    used = _read_number(path.with_name(USAGE[path.name]))
     if used < NEAR * limit:
         return Use(used, limit)
-    fields = dict(line.split()[:2] for line in cgroups.read_lines(folder / "memory.stat") if " " in line)
+    fields = dict(line.split()[:2] for line in cgroups.read_lines(path.with_name("memory.stat")) if " " in line)
     idle = fields.get("total_inactive_file", fields.get("inactive_file", "0"))
     return Use(max(0, used - int(idle)), limit)
 

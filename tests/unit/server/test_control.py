@@ -10,27 +10,27 @@ from fastdns.server.frames import Kind
 from tests.unit.server.test_publish import CLUSTER, Reader, Source
 
 
+def make_control(channel: frames.Channel) -> control.Control:
+    setup = control.Setup(model.Config((), ""), 1, sources.Corefile(), "", worker.Options())
+    return control.Control(setup, channel)
+
+
+def link_to(end: socket.socket, one: control.Control, source: Source, index: int = 0) -> publish.Link:
+    """To a worker that already answers."""
+    tables = [(CLUSTER, source)]
+    return publish.Link(end, generation=1, index=index, tables=tables, is_fresh=False, on_close=one._on_link_closed)
+
+
 def test_workers_that_are_gone_do_not_keep_the_others_from_their_records() -> None:
     """All three wait for a cluster to be listed; two are gone when it is."""
 
     async def main(stop: contextlib.ExitStack) -> None:
         ends = [stop.enter_context(end) for _ in range(4) for end in socket.socketpair()]
         channel, workers, readers = frames.Channel(ends[0]), ends[2::2], ends[3::2]
-        setup = control.Setup(model.Config((), ""), 1, sources.Corefile(), "", worker.Options())
-        one = control.Control(setup, channel)
+        one = make_control(channel)
         one._status = ""  # serving
         source = Source(b"delta", is_synced=False)
-        one._links = {
-            publish.Link(
-                end,
-                generation=1,
-                index=index,
-                tables=[(CLUSTER, source)],
-                is_fresh=False,
-                on_close=one._on_link_closed,
-            )
-            for index, end in enumerate(workers)
-        }
+        one._links = {link_to(end, one, source, index) for index, end in enumerate(workers)}
         for gone in readers[1:]:
             gone.close()
         source.is_synced = True
@@ -47,14 +47,11 @@ def test_nobody_is_looked_at_while_all_have_their_records() -> None:
     """Looks cost idle nodes power, and busy ones an answer's time: they end once nothing is waited for."""
 
     async def main(channel: frames.Channel, end: socket.socket, reader: Reader) -> None:
-        setup = control.Setup(model.Config((), ""), 1, sources.Corefile(), "", worker.Options())
-        one = control.Control(setup, channel)
+        one = make_control(channel)
         one._look()
         assert one._next_look is None
         source = Source(b"delta", is_synced=False)
-        link = publish.Link(
-            end, generation=1, index=0, tables=[(CLUSTER, source)], is_fresh=False, on_close=one._on_link_closed
-        )
+        link = link_to(end, one, source)
         one._links = {link}
         one._look()
         assert one._next_look is not None
